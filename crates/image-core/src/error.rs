@@ -1,0 +1,102 @@
+//! The one error that leaves this crate.
+
+use crate::formats::{self, Fault};
+use std::{fmt, io};
+
+/// What a caller can act on. The command maps each to an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request or a file named in it is wrong: mend the request.
+    Input,
+    /// Sound, but not something this version does.
+    Unsupported,
+    /// A source lacks an image, or holds it damaged: mend the source.
+    Source,
+    /// The operating system refused to read or write.
+    Io,
+    /// The parts are sound but cannot be joined: something does not fit.
+    Assembly,
+    /// A mistake in this crate.
+    Bug,
+}
+
+/// What failed while what was being done. Prints as one line, causes included.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    /// Outermost first.
+    doing: Vec<String>,
+    what: String,
+}
+
+/// This crate's answer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` that says `what` is wrong and how to mend it.
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Self { kind, doing: Vec::new(), what: what.into() }
+    }
+
+    /// What a caller can act on.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The same error, naming what was being done or to which thing.
+    #[must_use]
+    pub fn during(mut self, doing: impl Into<String>) -> Self {
+        self.doing.insert(0, doing.into());
+        self
+    }
+
+    /// The same error as another kind, where the caller knows better who has to mend it.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for doing in &self.doing {
+            write!(f, "{doing}: ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<formats::Error> for Error {
+    fn from(error: formats::Error) -> Self {
+        let kind = match error.fault() {
+            Fault::Corrupt { .. } => ErrorKind::Input,
+            Fault::Unsupported(_) => ErrorKind::Unsupported,
+            Fault::Invalid(_) | Fault::TooLarge { .. } => ErrorKind::Assembly,
+            Fault::Io(_) => ErrorKind::Io,
+            Fault::Bug(_) => ErrorKind::Bug,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::new(ErrorKind::Io, error.to_string())
+    }
+}
+
+/// Names the thing while an error travels up.
+pub(crate) trait During<T> {
+    /// Adds what was being done, or to which thing.
+    fn during(self, doing: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> During<T> for std::result::Result<T, E> {
+    fn during(self, doing: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| error.into().during(doing()))
+    }
+}

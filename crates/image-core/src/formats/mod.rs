@@ -1,0 +1,21 @@
+//! File formats, one noun a file, each by its public specification. Nothing here knows Talos.
+
+mod error;
+
+pub mod cmdline;
+pub mod compress;
+pub mod cpio;
+pub mod fat;
+pub mod gpt;
+pub mod iso9660;
+pub mod linux;
+pub mod microcode;
+pub mod oci;
+pub mod os_release;
+pub mod pcr;
+pub mod pe;
+pub mod squashfs;
+pub mod tar;
+pub mod uki;
+
+pub use error::{Error, Fault, Result};

@@ -56,8 +56,8 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
-    /// The name it was asked for by.
-    pub reference: String,
+    /// The name it was asked for by, with its manifest's digest.
+    pub reference: Reference,
     /// Its manifest's digest.
     pub digest: Digest,
     /// Its layers, the lowest first.

@@ -8,7 +8,7 @@
 pub mod fake;
 
 use super::{
-    Error, Result,
+    Error, Fault, Result,
     pe::{Image, Machine},
 };
 use crate::blob::Blob;
@@ -65,7 +65,11 @@ impl Kernel {
     pub fn parse(file: &Blob) -> Result<Self> {
         let head = read_up_to(file, 0, 0x400)?;
         let starts = |at: usize, magic: &[u8]| head.get(at..at + magic.len()) == Some(magic);
-        let machine = Image::parse(file).ok().map(|image| image.machine);
+        let machine = match Image::parse(file) {
+            Ok(image) => Some(image.machine),
+            Err(error) if matches!(error.fault(), Fault::Io(_)) => return Err(error),
+            Err(_) => None,
+        };
         if starts(0x202, b"HdrS") {
             Self::bz_image(file, &head, machine)
         } else if starts(0x38, b"ARM\x64") {

@@ -1,7 +1,7 @@
 //! What TPM register PCR 11 will hold once a unified kernel image has booted.
 //!
 //! Specification: systemd-stub(7), "TPM PCR Notes", and systemd-measure(1) of systemd 257; extending
-//! a register: TCG PC Client Platform Firmware Profile, section 3.3.
+//! a register: TCG TPM 2.0 Library, Part 1, "Extend of a PCR".
 
 use super::{
     Error, Result,

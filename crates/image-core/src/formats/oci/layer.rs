@@ -124,17 +124,16 @@ pub fn apply(
             *tree = changes.tree;
             return Ok(());
         }
-        let unfound = changes.missed.intersection(&borrowed).next();
-        if let Some(path) =
-            unfound.or(changes.missed.first()).filter(|_| pass == PASSES || unfound.is_some())
-        {
+        let known = borrowed.len();
+        let path = changes.missed.first().cloned().unwrap_or_default();
+        borrowed.extend(changes.missed);
+        if pass == PASSES || borrowed.len() == known {
             let what = format!(
                 "a hard link points to {path}, which is not there before it: the image is \
                  broken, rebuild it"
             );
             return Err(Error::corrupt(FORMAT, 0, what));
         }
-        borrowed.extend(changes.missed);
     }
     Ok(())
 }

@@ -78,6 +78,15 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+impl From<ManifestMetadata> for Metadata {
+    fn from(written: ManifestMetadata) -> Self {
+        let ManifestMetadata { name, version, author, description, compatibility, extra_info } =
+            written;
+        let talos = compatibility.and_then(|on| on.talos).unwrap_or_default().version;
+        Self { name, version, author, description, talos, extra_info }
+    }
+}
+
 impl Metadata {
     /// Reads a `manifest.yaml`. Keys it does not know it passes over, as Talos does.
     ///
@@ -91,10 +100,7 @@ impl Metadata {
                 "{MANIFEST}: version {version:?} is not known, only \"v1alpha1\""
             )));
         }
-        let ManifestMetadata { name, version, author, description, compatibility, extra_info } =
-            metadata.unwrap_or_default();
-        let talos = compatibility.and_then(|on| on.talos).unwrap_or_default().version;
-        Ok(Self { name, version, author, description, talos, extra_info })
+        Ok(metadata.unwrap_or_default().into())
     }
 
     /// The manifest, as [`Metadata::from_manifest`] reads it.
@@ -147,6 +153,29 @@ pub fn config<'a>(layers: impl IntoIterator<Item = (&'a str, &'a Metadata)>) -> 
     };
     let layers = Yaml::List(layers.into_iter().map(layer).collect());
     Yaml::map([("layers", Some(layers))]).document(4)
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    layers: Vec<ConfigLayer>,
+}
+
+#[derive(Deserialize)]
+struct ConfigLayer {
+    image: String,
+    #[serde(default)]
+    metadata: ManifestMetadata,
+}
+
+/// Reads the text of [`CONFIG`]: each image's file name with what is in it.
+///
+/// # Errors
+/// It is no YAML, or no list of extensions.
+pub fn read_config(text: &str) -> Result<Vec<(String, Metadata)>> {
+    let config: Config = serde_saphyr::from_str(text)
+        .map_err(|error| Error::input(format!("{CONFIG}: {}", error.without_snippet())))?;
+    Ok(config.layers.into_iter().map(|layer| (layer.image, layer.metadata.into())).collect())
 }
 
 /// Checks what stands at the root of an extension's image, by name.

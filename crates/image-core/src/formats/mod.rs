@@ -10,6 +10,7 @@ pub mod fat;
 pub mod gpt;
 pub mod iso9660;
 pub mod linux;
+pub mod mbr;
 pub mod microcode;
 pub mod oci;
 pub mod os_release;

@@ -1,6 +1,9 @@
 //! The one error that leaves this crate.
 
-use crate::formats::{self, Fault};
+use crate::{
+    formats::{self, Fault},
+    sources,
+};
 use std::{fmt, io};
 
 /// What a caller can act on. The command maps each to an exit code.
@@ -78,6 +81,25 @@ impl From<formats::Error> for Error {
             Fault::Invalid(_) | Fault::TooLarge { .. } => ErrorKind::Assembly,
             Fault::Io(_) => ErrorKind::Io,
             Fault::Bug(_) => ErrorKind::Bug,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<sources::Error> for Error {
+    fn from(error: sources::Error) -> Self {
+        use sources::Error as Cause;
+        let kind = match &error {
+            Cause::Place { .. } => ErrorKind::Input,
+            Cause::Unsupported { .. } => ErrorKind::Unsupported,
+            Cause::Io { .. } => ErrorKind::Io,
+            Cause::Format { error, .. } => match error.fault() {
+                Fault::Unsupported(_) => ErrorKind::Unsupported,
+                Fault::Io(_) => ErrorKind::Io,
+                Fault::Bug(_) => ErrorKind::Bug,
+                _ => ErrorKind::Source,
+            },
+            _ => ErrorKind::Source,
         };
         Self::new(kind, error.to_string())
     }

@@ -2,7 +2,8 @@
 
 use crate::{
     formats::{self, Fault},
-    sources,
+    sources, talos,
+    tree::PathError,
 };
 use std::{fmt, io};
 
@@ -102,6 +103,22 @@ impl From<sources::Error> for Error {
             _ => ErrorKind::Source,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+impl From<talos::Error> for Error {
+    fn from(error: talos::Error) -> Self {
+        let kind = match error {
+            talos::Error::Input(_) => ErrorKind::Input,
+            talos::Error::Unsupported(_) => ErrorKind::Unsupported,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<PathError> for Error {
+    fn from(error: PathError) -> Self {
+        Self::new(ErrorKind::Input, error.to_string())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is made of a request, all its gaps filled.
 
 use super::{
-    Asset, Choices, Content, Disk, Esp, Extension, Initramfs, Inputs, Iso, Output, Partition, Plan,
+    Asset, Choices, Content, Disk, Esp, Initramfs, Inputs, Iso, Output, Partition, Plan,
     Profile as UkiProfile, Uki, seed,
 };
 use crate::{
@@ -71,7 +71,10 @@ pub(super) fn decide(profile: &Profile) -> Result<Decision> {
             return unsupported("the installer image is not supported yet".to_owned());
         }
         profile::Output::Image(disk) if disk.format != DiskFormat::Raw => {
-            return unsupported(format!("disk format {} is not supported yet, only raw", disk.format));
+            return unsupported(format!(
+                "disk format {} is not supported yet, only raw",
+                disk.format
+            ));
         }
         profile::Output::Image(_) if !target.customization.meta_contents.is_empty() => {
             return unsupported("META values in a disk image are not supported yet".to_owned());
@@ -209,7 +212,9 @@ impl Plan {
 
     /// The boot assets the output is made of.
     pub fn assets(&self) -> Vec<&Asset> {
-        let of_uki = |uki: &'_ Uki| vec![&uki.stub, &uki.kernel, &uki.initramfs.base];
+        fn of_uki(uki: &Uki) -> Vec<&Asset> {
+            vec![&uki.stub, &uki.kernel, &uki.initramfs.base]
+        }
         match &self.output {
             Output::Kernel(kernel) => vec![kernel],
             Output::Cmdline(_) => vec![],

@@ -8,7 +8,7 @@ use crate::{
     blob::Blob,
     error::{During, Error, ErrorKind, Result},
     formats::oci::{Platform, Reference},
-    sources::{self, Set, Source},
+    sources::{self, Set},
     talos::{
         Profile,
         profile::{ContainerAsset, Output, Target},
@@ -73,9 +73,10 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
     .into_iter()
     .any(|(which, asset)| needed.contains(&which) && matches!(asset, Asset::Release(_)));
     let release = if from_release {
-        Some(release_image(target, choices, sources).during(|| {
-            "looking for the release image with the boot assets".to_owned()
-        })?)
+        Some(
+            release_image(target, choices, sources)
+                .during(|| "looking for the release image with the boot assets".to_owned())?,
+        )
     } else {
         None
     };
@@ -209,7 +210,7 @@ fn pinned(image: sources::Image) -> Image {
 
 /// Refuses a file that is not there before anything is done.
 fn present(path: &str, what: &str) -> Result<()> {
-    Blob::open(Path::new(path)).map(drop).map_err(|error| {
-        Error::new(ErrorKind::Input, format!("{what}: {error}: mend the path"))
-    })
+    Blob::open(Path::new(path))
+        .map(drop)
+        .map_err(|error| Error::new(ErrorKind::Input, format!("{what}: {error}: mend the path")))
 }

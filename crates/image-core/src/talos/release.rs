@@ -44,6 +44,16 @@ impl BootAsset {
         }
     }
 
+    /// Its key among a profile's inputs.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Initramfs => "initramfs",
+            Self::SdBoot => "sdBoot",
+            Self::SdStub => "sdStub",
+        }
+    }
+
     /// Its path in the release image.
     pub fn path(self, arch: Arch) -> String {
         format!("usr/install/{arch}/{}", self.file_name())

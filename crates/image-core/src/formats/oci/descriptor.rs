@@ -38,7 +38,8 @@ pub enum Encoding {
 }
 
 /// Content by digest (image-spec, "OCI Content Descriptors").
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     /// What it is.
     pub media_type: String,
@@ -47,8 +48,10 @@ pub struct Descriptor {
     /// How many bytes it has.
     pub size: u64,
     /// On what it runs, where the descriptor says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Whatever else was noted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 

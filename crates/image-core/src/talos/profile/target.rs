@@ -122,18 +122,26 @@ impl Target {
 }
 
 impl Profile {
+    /// This profile laid over its base profile, gaps left as they are.
+    ///
+    /// # Errors
+    /// There is no such base profile; the message names the nearest.
+    pub fn merged(self) -> Result<Self> {
+        match self.base_profile_name.as_str() {
+            "" => Ok(self),
+            name => {
+                let base = Self::base(name)?;
+                Ok(self.over(base))
+            }
+        }
+    }
+
     /// What this profile asks for: laid over its base profile, gaps filled, checked.
     ///
     /// # Errors
     /// Something needed is not said, or is said but not possible; the message names the key.
     pub fn target(self) -> Result<Target> {
-        let asked = match self.base_profile_name.as_str() {
-            "" => self,
-            name => {
-                let base = Self::base(name)?;
-                self.over(base)
-            }
-        };
+        let asked = self.merged()?;
         let arch = asked.arch.ok_or_else(|| missing("arch", "amd64 or arm64"))?;
         let platform = asked.platform.ok_or_else(|| missing("platform", "such as metal"))?;
         let version = asked.version.ok_or_else(|| missing("version", "such as v1.11.0"))?;

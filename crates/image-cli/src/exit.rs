@@ -75,3 +75,28 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn every_kind_has_its_code_and_keeps_it_under_context() {
+        for (kind, name, code) in [
+            (ErrorKind::Input, "input", 2),
+            (ErrorKind::Unsupported, "unsupported", 3),
+            (ErrorKind::Source, "source", 5),
+            (ErrorKind::Io, "io", 6),
+            (ErrorKind::Assembly, "assembly", 7),
+            (ErrorKind::Bug, "bug", 1),
+        ] {
+            let error = Err::<(), _>(Error::new(kind, "in\n  two lines")).context("a file");
+            let failure = Failure::from(&error.unwrap_err());
+            assert_eq!((failure.kind, failure.code), (name, code));
+            assert_eq!(failure.message, "a file: in two lines");
+        }
+        assert_eq!(Failure::from(&anyhow!(io::Error::other("disk"))).code, 6);
+        assert_eq!(Failure::from(&anyhow!("who knows")).code, 1);
+    }
+}

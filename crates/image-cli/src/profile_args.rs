@@ -4,12 +4,14 @@ use crate::cli::{Build, Sources, What};
 use anyhow::Context;
 use image_core::{
     error::{Error, ErrorKind},
+    plan::Choices,
     talos::{
-        self, Arch, Profile,
+        Arch, Profile,
         profile::{ContainerAsset, OutputKind},
     },
 };
 use std::{
+    fmt::Display,
     fs::File,
     io::{self, Read},
     path::Path,
@@ -29,6 +31,14 @@ pub(crate) fn profile(args: &Build) -> anyhow::Result<Profile> {
         return Err(input_error(what.to_owned()).into());
     }
     Ok(profile)
+}
+
+/// What the flags say that a profile has no place for.
+pub(crate) fn choices(args: &Build) -> anyhow::Result<Choices> {
+    let mut release_image = None;
+    set(&mut release_image, "--release-image", args.sources.release_image.as_ref())?;
+    let What { splash, epoch, .. } = &args.what;
+    Ok(Choices { release_image, splash: splash.clone(), epoch: epoch.unwrap_or(0) })
 }
 
 /// A base profile, or the content of a file or of stdin.
@@ -138,13 +148,12 @@ fn kind(profile: &Profile) -> Option<OutputKind> {
 }
 
 /// Puts what a flag says, if it is given, in `place`.
-fn set<T: FromStr<Err = talos::Error>>(
-    place: &mut Option<T>,
-    flag: &str,
-    text: Option<&String>,
-) -> anyhow::Result<()> {
+fn set<T>(place: &mut Option<T>, flag: &str, text: Option<&String>) -> anyhow::Result<()>
+where
+    T: FromStr<Err: Display>,
+{
     if let Some(text) = text {
-        *place = Some(text.parse().map_err(Error::from).with_context(|| flag.to_owned())?);
+        *place = Some(text.parse().map_err(|error| input_error(format!("{flag}: {error}")))?);
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use crate::{
 use image_core::{
     assemble::{self, Context},
     blob::Scratch,
-    events::Event,
-    plan::{self, Choices, Plan},
+    error::Error,
+    plan::{self, Plan},
     sources,
 };
 use std::{num::NonZeroUsize, thread};
@@ -18,18 +18,11 @@ use std::{num::NonZeroUsize, thread};
 /// Plans what was asked, and carries the plan out.
 pub(crate) fn run(args: &Build, global: Global, render: &dyn Render) -> anyhow::Result<()> {
     let profile = profile_args::profile(args)?;
-    let choices = Choices {
-        release_image: args.sources.release_image.clone(),
-        splash: args.what.splash.clone(),
-        epoch: args.what.epoch.unwrap_or(0),
-    };
-    let opened = args.sources.source.iter().map(|source| sources::open(source));
+    let choices = profile_args::choices(args)?;
+    let opened = args.sources.source.iter().map(|it| sources::open(it).map_err(Error::from));
     let sources = sources::Set::new(opened.collect::<Result<_, _>>()?);
     let inputs = plan::resolve(&profile, &choices, &sources)?;
-    let plan = Plan::new(&profile, &choices, inputs)?;
-    for warning in &plan.warnings {
-        render.on(&Event::Warning { subject: &plan.file_name, message: warning });
-    }
+    let plan = Plan::new(inputs, &choices)?;
     if args.output.plan {
         return Ok(render.plan(&plan)?);
     }
@@ -42,7 +35,7 @@ pub(crate) fn run(args: &Build, global: Global, render: &dyn Render) -> anyhow::
     };
     let context = Context {
         sources: &sources,
-        scratch: Scratch::new(scratch),
+        scratch: &Scratch::new(scratch),
         threads: global.threads.unwrap_or_else(one_a_cpu),
         observer: render,
     };

@@ -14,7 +14,7 @@ use image_core::{
 use std::path::Path;
 
 /// Members of one archive that are listed; firmware has thousands.
-const ENTRIES: usize = 24;
+const ENTRIES: usize = 16;
 
 /// The report as text, ending in a newline.
 pub(super) fn text(file: &Path, report: &Report) -> String {
@@ -288,4 +288,150 @@ fn short(digest: &Digest) -> String {
 /// Text that should be one line, as one line.
 fn one(text: &str) -> String {
     text.trim_end_matches(['\n', '\0']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image_core::examine::report::{Entry, Profile};
+
+    fn digest(of: &str) -> Digest {
+        Digest::of(of.as_bytes())
+    }
+
+    fn initramfs() -> Initramfs {
+        let entry = |at: u64| Entry {
+            path: format!("usr/lib/firmware/{at:03}\x1b[2J.bin"),
+            mode: "100644".into(),
+            size: at * 1000,
+        };
+        Initramfs {
+            segments: vec![
+                Segment {
+                    offset: 0,
+                    size: 1324,
+                    compression: "none".into(),
+                    unpacked: 1324,
+                    entries: vec![],
+                },
+                Segment {
+                    offset: 2048,
+                    size: 98_765_432,
+                    compression: "zstd".into(),
+                    unpacked: 198_765_432,
+                    entries: (0..30).map(entry).collect(),
+                },
+            ],
+            extensions: vec![Extension {
+                image: "0.sqsh".into(),
+                name: "intel-ucode".into(),
+                version: "20250812".into(),
+                author: "Sidero Labs".into(),
+                description: "microcode".into(),
+            }],
+            microcode: vec![Microcode {
+                vendor: "intel".into(),
+                signature: "0x00050654".into(),
+                platforms: Some("0xb7".into()),
+                revision: "0x02007006".into(),
+                date: "2023-03-06".into(),
+                size: 34816,
+                sound: true,
+            }],
+        }
+    }
+
+    fn uki() -> Uki {
+        let os = [("NAME", "Talos"), ("PRETTY_NAME", "Talos (v1.11.2)"), ("VERSION_ID", "v1.11.2")];
+        let profile = |id: &str, title: &str, cmdline: &str| Profile {
+            id: id.into(),
+            title: title.into(),
+            cmdline: cmdline.into(),
+        };
+        Uki {
+            architecture: "amd64".into(),
+            os_release: os.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            uname: Some("6.12.48-talos".into()),
+            sections: vec![
+                Section {
+                    name: ".linux".into(),
+                    size: 19_000_000,
+                    digest: digest("k"),
+                    profile: None,
+                },
+                Section {
+                    name: ".cmdline".into(),
+                    size: 52,
+                    digest: digest("c"),
+                    profile: Some(1),
+                },
+            ],
+            profiles: vec![
+                profile("main", "", "talos.platform=metal console=tty0\n"),
+                profile("reset", "Reset system disk", "talos.platform=metal wipe=system"),
+            ],
+            kernel: Some(Kernel {
+                architecture: "amd64".into(),
+                version: Some("6.12.48-talos".into()),
+                size: 19_000_000,
+            }),
+            initramfs: Some(initramfs()),
+        }
+    }
+
+    #[test]
+    fn a_disk_is_told_from_its_table_down_to_its_microcode() {
+        console::set_colors_enabled(false);
+        let esp = Volume {
+            label: "EFI".into(),
+            serial: "1A2B-3C4D".into(),
+            files: vec![
+                File {
+                    path: "EFI/Linux/Talos-v1.11.2.efi".into(),
+                    size: 120_000_000,
+                    digest: digest("uki"),
+                    uki: Some(Box::new(uki())),
+                    text: None,
+                },
+                File {
+                    path: "loader/loader.conf".into(),
+                    size: 9,
+                    digest: digest("conf"),
+                    uki: None,
+                    text: Some("timeout 10\n".into()),
+                },
+            ],
+        };
+        let disk = Disk {
+            guid: "f0c2a3d8-0000-8000-8000-000000000001".into(),
+            sector_size: 512,
+            partitions: vec![Partition {
+                number: 1,
+                label: "EFI".into(),
+                type_guid: "C12A7328-F81F-11D2-BA4B-00A0C93EC93B".into(),
+                guid: "f0c2a3d8-0000-8000-8000-000000000002".into(),
+                offset: 1 << 20,
+                size: 2200 << 20,
+                volume: Some(esp),
+            }],
+        };
+        let report =
+            Report { size: 2301 << 20, digest: digest("disk"), medium: Medium::Disk(disk) };
+        let text = text(Path::new("metal-amd64.raw"), &report);
+        for expected in [
+            "metal-amd64.raw\n  kind     GPT disk image\n  size     2.2 GiB (2412773376 bytes)\n",
+            "    #  label   offset     size  type        guid\n    1  EFI    1048576  2.1 GiB  EFI system  f0c2",
+            "    EFI/Linux/Talos-v1.11.2.efi  114.4 MiB  80fb8ca44e02\n",
+            "      .cmdline      52 B  2e7d2c03a950  reset\n",
+            "      reset: Reset system disk\n        talos.platform=metal wipe=system\n",
+            "      2    2048  94.1 MiB  zstd         189.5 MiB       30\n",
+            "      100644    1000 B  usr/lib/firmware/001\\u{1b}[2J.bin\n",
+            "      … and 14 more (--json has them all)\n",
+            "      intel   0x00050654  0xb7       0x02007006  2023-03-06  34.0 KiB  right\n",
+            "\n  loader/loader.conf\n    timeout 10\n",
+        ] {
+            assert!(text.contains(expected), "{expected}\nis not in\n{text}");
+        }
+        assert!(!text.contains('\x1b'));
+    }
 }

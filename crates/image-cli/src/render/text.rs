@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(
             text.finish(),
             "disk\\u{1b}[31m\n  size   1.5 KiB\n  label  a\n  \
-             name          size  why\n  \\u{7}x          1 B  ä\n  long name  3.0 GiB\n"
+             name          size  why\n  \\u{7}x         1 B  ä\n  long name  3.0 GiB\n"
         );
     }
 

@@ -130,11 +130,11 @@ pub(crate) struct What {
     #[arg(long, value_name = "BYTES", help_heading = "Disk image")]
     pub(crate) disk_sector_size: Option<u32>,
 
-    /// Boot loader of a disk image or ISO: sd-boot, grub, dual-boot
+    /// Boot loader of a disk image or ISO: sd-boot
     #[arg(long, value_name = "LOADER", help_heading = "Disk image")]
     pub(crate) bootloader: Option<String>,
 
-    /// Compression of the artifact: raw is none
+    /// Packing of the artifact: raw is none
     #[arg(long, value_name = "FORMAT", help_heading = "Disk image")]
     pub(crate) out_format: Option<String>,
 

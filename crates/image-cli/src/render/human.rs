@@ -143,8 +143,13 @@ impl Observer for Human {
 
 impl Render for Human {
     fn plan(&self, plan: &Plan) -> io::Result<()> {
-        let text = serde_saphyr::to_string(plan).map_err(io::Error::other)?;
-        print(&text)
+        // A command line that is folded cannot be searched or copied.
+        let whole_lines = serde_saphyr::ser_options! {
+            folded_wrap_chars: usize::MAX,
+            compact_list_indent: false,
+        };
+        let text = serde_saphyr::to_string_with_options(plan, whole_lines);
+        print(&text.map_err(io::Error::other)?)
     }
 
     fn written(&self, written: &Written<'_>) -> io::Result<()> {

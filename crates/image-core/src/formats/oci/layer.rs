@@ -21,6 +21,10 @@ const FORMAT: &str = "OCI layer";
 const CHUNK: usize = 256 << 10;
 const QUEUE: usize = 4;
 
+/// How often a layer is read at most: once more for the unwanted targets of wanted hard links,
+/// and again where those are links themselves.
+const PASSES: usize = 3;
+
 /// What a name says is gone: `.wh.x` hides `x` of the layers below, the opaque mark all that
 /// they have in its directory.
 const WHITEOUT: &str = ".wh.";
@@ -98,7 +102,7 @@ pub fn apply(
         return Err(Error::corrupt(FORMAT, layer.len().min(descriptor.size), what));
     }
     let mut borrowed = BTreeSet::new();
-    loop {
+    for pass in 1..=PASSES {
         let mut changes = Changes {
             tree: tree.clone(),
             rules,
@@ -120,15 +124,18 @@ pub fn apply(
             *tree = changes.tree;
             return Ok(());
         }
-        if let Some(gone) = changes.missed.intersection(&borrowed).next() {
+        let known = borrowed.len();
+        let path = changes.missed.first().cloned().unwrap_or_default();
+        borrowed.extend(changes.missed);
+        if pass == PASSES || borrowed.len() == known {
             let what = format!(
-                "a hard link points to {gone}, which is not among the image's files: \
-                 the image is broken, rebuild it"
+                "a hard link points to {path}, which is not there before it: the image is \
+                 broken, rebuild it"
             );
             return Err(Error::corrupt(FORMAT, 0, what));
         }
-        borrowed = changes.missed;
     }
+    Ok(())
 }
 
 /// Decodes `layer` into `unpack` while another thread reads and hashes it.
@@ -455,6 +462,308 @@ impl Changes<'_> {
                 self.tree.remove(&parent);
                 above = parent.parent();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{blob::Scratch, formats::oci::media_type, tree::NodeKind};
+    use ::tar::{EntryType, Header};
+    use proptest::prelude::*;
+
+    /// One member as it is, however hostile. `text` is a link's target, a file's content.
+    fn entry(kind: EntryType, name: &str, text: &str) -> Vec<u8> {
+        let is_link = matches!(kind, EntryType::Link | EntryType::Symlink);
+        let mut header = Header::new_ustar();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        if is_link {
+            header.as_old_mut().linkname[..text.len()].copy_from_slice(text.as_bytes());
+        }
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_size(if is_link { 0 } else { text.len() as u64 });
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        if !is_link {
+            bytes.extend_from_slice(text.as_bytes());
+            bytes.resize(bytes.len().next_multiple_of(512), 0);
+        }
+        bytes
+    }
+
+    fn file(name: &str, text: &str) -> Vec<u8> {
+        entry(EntryType::Regular, name, text)
+    }
+
+    fn dir(name: &str) -> Vec<u8> {
+        entry(EntryType::Directory, name, "")
+    }
+
+    fn link(name: &str, target: &str) -> Vec<u8> {
+        entry(EntryType::Link, name, target)
+    }
+
+    fn symlink(name: &str, target: &str) -> Vec<u8> {
+        entry(EntryType::Symlink, name, target)
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        zstd::encode_all(bytes, 1).unwrap()
+    }
+
+    fn with_rules(tree: &mut Tree, bytes: Vec<u8>, rules: &Rules<'_>) -> Result<()> {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(&Scratch::new(scratch.path()));
+        let descriptor = Descriptor::of(media_type::LAYER, &bytes);
+        apply(tree, &Blob::from(bytes), &descriptor, rules, &mut spool, &mut |_| {})
+    }
+
+    fn on(tree: &mut Tree, members: &[Vec<u8>]) -> Result<()> {
+        with_rules(tree, members.concat(), &Rules::all())
+    }
+
+    fn listing(tree: &Tree) -> String {
+        let names = tree.iter().skip(1).map(|(path, _, node)| match &node.kind {
+            NodeKind::File(blob) => {
+                format!("{path}={}", String::from_utf8(blob.to_vec(99).unwrap()).unwrap())
+            }
+            NodeKind::Symlink(target) => format!("{path}->{target}"),
+            _ => format!("{path}/"),
+        });
+        names.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn whiteouts_hide_the_layers_below_and_only_those() {
+        let mut tree = Tree::new();
+        on(&mut tree, &[file("a/1", "x"), file("a/2", "x"), file("b/c/1", "x"), file("d", "x")])
+            .unwrap();
+        let above = [
+            file("a/3", "y"),
+            file("a/.wh..wh..opq", ""),
+            file("a/4", "y"),
+            file("b/c/2", "y"),
+            file("b/.wh.c", ""),
+            file(".wh.d", ""),
+            file(".wh.never-there", ""),
+            file(".wh..wh.plnk", ""),
+            file("d", "y"),
+        ];
+        on(&mut tree, &above).unwrap();
+        assert_eq!(listing(&tree), "a/ a/3=y a/4=y b/ b/c/ b/c/2=y d=y");
+        on(&mut tree, &[file(".wh.b", ""), file(".wh..wh..opq", "")]).unwrap();
+        assert_eq!(listing(&tree), "");
+    }
+
+    #[test]
+    fn links_stand_as_links_and_a_wanted_one_brings_its_unwanted_target() {
+        let members = [
+            file("bin/box", "tool"),
+            symlink("bin/sh", "/bin/box"),
+            link("usr/bin/ls", "./bin/box"),
+            link("usr/bin/sh", "bin/sh"),
+        ];
+        let mut tree = Tree::new();
+        on(&mut tree, &members).unwrap();
+        assert_eq!(
+            listing(&tree),
+            "bin/ bin/box=tool bin/sh->/bin/box usr/ usr/bin/ usr/bin/ls=tool usr/bin/sh->/bin/box"
+        );
+        tree.get_mut(&TreePath::new("usr/bin/ls").unwrap()).unwrap().mode = 0;
+        assert_eq!(tree.get(&TreePath::new("bin/box").unwrap()).unwrap().mode, 0);
+
+        let usr = TreePath::new("usr").unwrap();
+        let select = |path: &TreePath| path.strip(&usr).is_some();
+        let mut tree = Tree::new();
+        with_rules(&mut tree, members.concat(), &Rules::only(&select)).unwrap();
+        assert_eq!(listing(&tree), "usr/ usr/bin/ usr/bin/ls=tool usr/bin/sh->/bin/box");
+
+        for (len, holds) in [(1, true), (2, true), (3, false)] {
+            let links = (0..len).map(|i| link(&format!("{}", i + 1), &format!("{i}")));
+            let members: Vec<_> = std::iter::once(file("0", "x")).chain(links).collect();
+            let last = format!("{len}");
+            let select = |path: &TreePath| path.as_str() == last;
+            let mut tree = Tree::new();
+            let applied = with_rules(&mut tree, members.concat(), &Rules::only(&select));
+            assert_eq!(applied.is_ok(), holds, "a chain of {len}");
+            assert_eq!(listing(&tree), if holds { format!("{len}=x") } else { String::new() });
+        }
+    }
+
+    #[test]
+    fn what_an_unwanted_entry_replaces_is_gone() {
+        let deep = TreePath::new("a/b").unwrap();
+        let select = |path: &TreePath| path.strip(&deep).is_some();
+        let mut tree = Tree::new();
+        with_rules(&mut tree, file("a/b", "x"), &Rules::only(&select)).unwrap();
+        with_rules(&mut tree, dir("a"), &Rules::only(&select)).unwrap();
+        assert_eq!(listing(&tree), "a/ a/b=x");
+        with_rules(&mut tree, symlink("a", "c"), &Rules::only(&select)).unwrap();
+        assert_eq!(listing(&tree), "");
+    }
+
+    #[test]
+    fn entries_that_lead_out_or_through_are_refused_and_change_nothing() {
+        let device = entry(EntryType::Char, "dev/null", "");
+        for (what, members, says) in [
+            ("dots", vec![file("a/../../b", "")], "a/../../b"),
+            ("absolute", vec![file("/etc/passwd", "")], "/etc/passwd"),
+            ("whiteout with dots", vec![file("a/.wh...", "")], "hides nothing"),
+            ("whiteout of itself", vec![file("a/.wh..", "")], "hides nothing"),
+            ("whiteout of nothing", vec![file("a/.wh.", "")], "hides nothing"),
+            ("through a link", vec![symlink("l", "/etc"), file("l/x", "")], "l/x"),
+            ("through an earlier layer's", vec![file("link/x", "")], "link/x"),
+            ("through a file", vec![file("f", ""), file("f/x", "")], "f/x"),
+            ("link out", vec![link("h", "../../etc/shadow")], "../../etc/shadow"),
+            ("absolute link", vec![link("h", "/etc/shadow")], "/etc/shadow"),
+            ("link through a link", vec![link("h", "link/passwd")], "link/passwd"),
+            ("link to nothing", vec![link("h", "nowhere")], "nowhere"),
+            ("link to a directory", vec![dir("d"), link("h", "d")], "entry h"),
+            ("link at a later file", vec![link("h", "g"), file("g", "")], "g"),
+            ("device", vec![device], "dev/null is a device node"),
+            ("root as a file", vec![file("./", "")], ""),
+            ("root as a link", vec![symlink(".", "/")], "root"),
+        ] {
+            let mut tree = Tree::new();
+            on(&mut tree, &[symlink("link", "/etc"), file("keep", "1")]).unwrap();
+            let before = listing(&tree);
+            let members: Vec<_> = std::iter::once(file("first", "")).chain(members).collect();
+            match on(&mut tree, &members) {
+                // A directory by its slash: not everything that looks odd is.
+                Ok(()) => assert_eq!(what, "root as a file"),
+                Err(error) => {
+                    assert!(error.to_string().contains(says), "{what}: {error}");
+                    assert_eq!(listing(&tree), before, "{what}");
+                }
+            }
+        }
+        // Nobody wants the device: it is passed over.
+        let select = |path: &TreePath| path.as_str() != "dev/null";
+        let bytes = entry(EntryType::Block, "dev/null", "");
+        with_rules(&mut Tree::new(), bytes, &Rules::only(&select)).unwrap();
+    }
+
+    #[test]
+    fn all_encodings_are_read_to_their_last_byte() {
+        let archive = [file("a", "1"), vec![0; 1024]].concat();
+        let (head, tail) = archive.split_at(700);
+        for bytes in [
+            archive.clone(),
+            gzip(&archive),
+            [gzip(head), gzip(tail)].concat(),
+            zstd(&archive),
+            [zstd(head), zstd(tail)].concat(),
+            [b"\x50\x2a\x4d\x18\x02\0\0\0ab".to_vec(), zstd(&archive)].concat(),
+            // After the end of the archive may stand anything.
+            [archive.clone(), vec![9; 700_000]].concat(),
+            gzip(&[archive.clone(), vec![9; 700_000]].concat()),
+        ] {
+            let mut tree = Tree::new();
+            with_rules(&mut tree, bytes.clone(), &Rules::all()).unwrap();
+            assert_eq!(listing(&tree), "a=1");
+
+            // Not a byte may differ, be missing or be added, wherever it stands.
+            let descriptor = Descriptor::of(media_type::LAYER, &bytes);
+            let scratch = tempfile::tempdir().unwrap();
+            let mut spool = Spool::new(&Scratch::new(scratch.path()));
+            let mut check = |bytes: Vec<u8>, descriptor: &Descriptor| {
+                let layer = Blob::from(bytes);
+                let mut tree = Tree::new();
+                apply(&mut tree, &layer, descriptor, &Rules::all(), &mut spool, &mut |_| {})
+                    .unwrap_err()
+                    .to_string()
+            };
+            for at in (0..bytes.len()).step_by(bytes.len() / 13) {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 0x10;
+                let error = check(flipped, &descriptor);
+                assert!(error.contains("tampered"), "{error}");
+            }
+            let error = check(bytes[1..].to_vec(), &descriptor);
+            assert!(error.contains("bytes instead of"), "{error}");
+        }
+    }
+
+    #[test]
+    fn progress_adds_up_to_the_layer() {
+        let bytes = gzip(&file("a", "1"));
+        let descriptor = Descriptor::of(media_type::LAYER, &bytes);
+        let scratch = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(&Scratch::new(scratch.path()));
+        let mut told = 0;
+        let mut tree = Tree::new();
+        let layer = Blob::from(bytes);
+        apply(&mut tree, &layer, &descriptor, &Rules::all(), &mut spool, &mut |n| told += n)
+            .unwrap();
+        assert_eq!(told, layer.len());
+    }
+
+    #[test]
+    fn bombs_are_stopped_at_the_limits() {
+        let zeros = vec![0; 8 << 20];
+        let mut header = Header::new_ustar();
+        header.as_old_mut().name[0] = b'z';
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(8 << 20);
+        header.set_cksum();
+        let bomb = zstd(&[header.as_bytes().to_vec(), zeros].concat());
+        let rules = Rules { max_selected: 1 << 20, ..Rules::all() };
+        let error = with_rules(&mut Tree::new(), bomb.clone(), &rules).unwrap_err();
+        assert!(matches!(error.fault(), Fault::TooLarge { .. }), "{error}");
+        let rules = Rules { max_unpacked: 1 << 20, ..Rules::only(&|_| false) };
+        let error = with_rules(&mut Tree::new(), bomb, &rules).unwrap_err();
+        assert!(error.to_string().contains("more than is allowed"), "{error}");
+        let many: Vec<_> = (0..100).map(|i| file(&format!("f{i}"), "")).collect();
+        let rules = Rules { max_metadata: 10_000, ..Rules::all() };
+        let error = with_rules(&mut Tree::new(), zstd(&many.concat()), &rules).unwrap_err();
+        assert!(matches!(error.fault(), Fault::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn layers_of_other_kinds_are_refused() {
+        for media_type in
+            ["application/octet-stream", "application/vnd.oci.image.layer.v1.tar+encrypted"]
+        {
+            let descriptor = Descriptor::of(media_type, b"");
+            let mut spool = Spool::new(&Scratch::new("/nowhere"));
+            let mut tree = Tree::new();
+            let layer = Blob::empty();
+            let error =
+                apply(&mut tree, &layer, &descriptor, &Rules::all(), &mut spool, &mut |_| {})
+                    .unwrap_err();
+            assert!(matches!(error.fault(), Fault::Unsupported(_)), "{error}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn truth_about_damaged_bytes_does_not_panic(
+            cut in 0usize..2000,
+            flips in proptest::collection::vec((0usize..2000, any::<u8>()), 0..4),
+            pack in 0..3,
+        ) {
+            let members = [dir("d"), file("d/a", "1"), link("b", "d/a"), file("d/.wh.x", "")];
+            let mut bytes = match pack {
+                0 => members.concat(),
+                1 => gzip(&members.concat()),
+                _ => zstd(&members.concat()),
+            };
+            for (at, value) in flips {
+                let at = at % bytes.len();
+                bytes[at] = value;
+            }
+            bytes.truncate(bytes.len().min(cut));
+            // Its digest is right: whoever made it wants it so.
+            let _ = with_rules(&mut Tree::new(), bytes, &Rules::all());
         }
     }
 }

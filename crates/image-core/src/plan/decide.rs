@@ -160,7 +160,9 @@ impl Plan {
                 },
                 volume_id: esp::iso_volume_id(&target.version),
                 volume_set_id: esp::iso_volume_set_id(&target.version),
-                disk_guid: seed::uuid(&subject, "iso"),
+                disk_guid: seed::uuid(&subject, "iso disk"),
+                esp_guid: seed::uuid(&subject, "iso esp"),
+                volume_guid: seed::uuid(&subject, "iso volume"),
             }),
             profile::Output::Image(disk) => {
                 let partitions = partitions(&target, disk.size)?;

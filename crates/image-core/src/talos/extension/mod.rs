@@ -1,7 +1,9 @@
 //! System extensions: what an extension's image holds, and how the initramfs lists them.
 
+mod microcode;
 mod range;
 
+pub use microcode::{Microcode, microcode};
 pub use range::VersionRange;
 
 use super::{Error, Quirk, Result, TalosVersion};

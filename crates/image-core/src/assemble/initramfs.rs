@@ -46,7 +46,7 @@ pub(super) fn assemble(
         Some(tree) => cpio::archive(&tree, epoch)?,
         None => Blob::empty(),
     };
-    Ok(Blob::concat([early, base, late]))
+    Ok(initramfs::join([early, base, late]))
 }
 
 /// Takes CPU microcode out of the extensions' firmware, into the archive the kernel looks at
@@ -91,7 +91,7 @@ fn layers(
         tree.graft(&firmware_dir, &extension.firmware);
         listed.push((image, &extension.metadata));
     }
-    let list = rules::config(&listed);
+    let list = rules::config(listed.iter().map(|(image, metadata)| (image.as_str(), *metadata)));
     tree.insert(TreePath::new(rules::CONFIG)?, Node::file(list, 0o644));
     Ok(tree)
 }

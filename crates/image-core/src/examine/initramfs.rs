@@ -11,7 +11,7 @@ use crate::{
     },
     talos::extension,
 };
-use std::{io::Read, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 /// What one segment may decompress to, in bytes. Decompressed bytes are not kept.
 const SEGMENT_LIMIT: u64 = 64 << 30;
@@ -21,8 +21,10 @@ const LIST_LIMIT: u64 = 16 << 20;
 const MEMBERS_LIMIT: usize = 1 << 20;
 
 /// Where the kernel looks for microcode, and whose it is.
-pub(super) const MICROCODE: [(&str, &str); 2] =
-    [(microcode::INTEL_PATH, "intel"), (microcode::AMD_PATH, "amd")];
+const MICROCODE: [(&str, &str); 2] = [
+    ("kernel/x86/microcode/GenuineIntel.bin", "intel"),
+    ("kernel/x86/microcode/AuthenticAMD.bin", "amd"),
+];
 
 pub(super) fn describe(file: &Blob) -> Result<report::Initramfs> {
     let mut described = report::Initramfs::default();
@@ -73,7 +75,7 @@ fn describe_segment(segment: &Segment, list: &mut Option<Vec<u8>>) -> Result<rep
 
 fn extensions(list: &[u8]) -> Result<Vec<report::Extension>> {
     let text = String::from_utf8_lossy(list);
-    let listed = extension::read_config(&text).during(|| extension::CONFIG.to_owned())?;
+    let listed = extension::read_config(&text)?;
     Ok(listed
         .into_iter()
         .map(|(image, metadata)| report::Extension {

@@ -25,7 +25,7 @@ pub(super) struct Decision {
 /// Fills the gaps of `profile` and refuses what this version does not make.
 pub(super) fn decide(profile: &Profile) -> Result<Decision> {
     let mut warnings = Vec::new();
-    let mut asked = profile.clone().merged()?;
+    let mut asked = profile.clone().over_base()?;
     let firmware = asked_bootloader(&asked);
     if firmware.is_none() {
         // Decided here, before sizes follow from it: without GRUB a disk needs no BOOT.

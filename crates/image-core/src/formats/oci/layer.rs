@@ -366,7 +366,7 @@ impl Changes<'_> {
             }
             _ => {
                 let content = match member.kind {
-                    tar::MemberKind::File => self.keep(at, content, spool)?,
+                    tar::MemberKind::File => keep(at, content, spool)?,
                     _ => Blob::empty(),
                 };
                 if let Some(node) = member.node(content) {
@@ -394,20 +394,6 @@ impl Changes<'_> {
             }
         }
         Ok(())
-    }
-
-    fn keep(&self, at: u64, content: &mut dyn Read, spool: &mut Spool) -> Result<Blob> {
-        let mut buf = vec![0; 64 << 10];
-        loop {
-            match content.read(&mut buf) {
-                Ok(0) => return spool.take().map_err(|error| Error::io(FORMAT, error)),
-                Ok(n) => {
-                    spool.write_all(&buf[..n]).map_err(|error| Error::io(FORMAT, error))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(tar::fault(at, error)),
-            }
-        }
     }
 
     fn whiteout(&mut self, path: &TreePath, at: u64) -> Result<()> {
@@ -462,6 +448,21 @@ impl Changes<'_> {
                 self.tree.remove(&parent);
                 above = parent.parent();
             }
+        }
+    }
+}
+
+/// Takes a file's content, which starts at byte `at` of the archive, through the spool.
+fn keep(at: u64, content: &mut dyn Read, spool: &mut Spool) -> Result<Blob> {
+    let mut buf = vec![0; 64 << 10];
+    loop {
+        match content.read(&mut buf) {
+            Ok(0) => return spool.take().map_err(|error| Error::io(FORMAT, error)),
+            Ok(n) => {
+                spool.write_all(&buf[..n]).map_err(|error| Error::io(FORMAT, error))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(tar::fault(at, error)),
         }
     }
 }
@@ -662,6 +663,8 @@ mod tests {
             zstd(&archive),
             [zstd(head), zstd(tail)].concat(),
             [b"\x50\x2a\x4d\x18\x02\0\0\0ab".to_vec(), zstd(&archive)].concat(),
+            // Where zstd:chunked keeps its table of contents.
+            [zstd(&archive), b"\x5f\x2a\x4d\x18\x02\0\0\0ab".to_vec()].concat(),
             // After the end of the archive may stand anything.
             [archive.clone(), vec![9; 700_000]].concat(),
             gzip(&[archive.clone(), vec![9; 700_000]].concat()),

@@ -160,7 +160,7 @@ impl<R: Read> Reader<R> {
                 EntryType::GNULongLink => {
                     extensions.link = Some(c_text(&self.extension(at, size)?, at, "long link")?);
                 }
-                // Says something of all that follow: a comment in all archives met so far.
+                // Defaults for all that follow; git keeps its commit there. No layer needs them.
                 EntryType::XGlobalHeader => {
                     drop(self.extension(at, size)?);
                     continue;

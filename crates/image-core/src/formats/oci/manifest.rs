@@ -77,8 +77,8 @@ fn notes(from: Option<&std::collections::HashMap<String, String>>) -> BTreeMap<S
 }
 
 impl Document {
-    /// Reads an index or a manifest, told apart by the document itself: descriptors have been
-    /// seen to be wrong about it.
+    /// Reads an index or a manifest, told apart by what the document holds: it is the bytes that
+    /// a digest vouches for, not the media type some other document gives them.
     ///
     /// # Errors
     /// `Corrupt` for what is neither, `TooLarge` past [`MAX_JSON`], `Unsupported` for digests

@@ -84,6 +84,7 @@ impl Gdb {
                 io::ErrorKind::WouldBlock
                 | io::ErrorKind::TimedOut
                 | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::BrokenPipe
                 | io::ErrorKind::ConnectionReset => Ok(false),
                 _ => Err(error),
             },

@@ -4,10 +4,10 @@
 //! outside it can be seen: with `nokaslr` the kernel's `wrmsr 0x79` stands where its ELF says, and
 //! a stop there finds in edx:eax where the patch lies in the guest's memory.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 use system_tests::{
     build, image, linux, part,
-    qemu::{Arch, Boot, Firmware, Medium},
+    qemu::{Arch, Boot, Firmware, Medium, PATIENCE},
 };
 
 /// IA32_BIOS_UPDT_TRIG: eax:edx holds the address of the patch's data, 48 bytes after its header
@@ -33,7 +33,7 @@ fn patch_loaded(boot: &Boot) -> Option<Vec<u8>> {
         gdb.break_at(*site).unwrap();
     }
     gdb.go().unwrap();
-    if !gdb.stopped_within(Duration::from_secs(20)).unwrap() {
+    if !gdb.stopped_within(PATIENCE).unwrap() {
         machine.console().unwrap();
         return None;
     }

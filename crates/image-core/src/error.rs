@@ -1,6 +1,10 @@
 //! The one error that leaves this crate.
 
-use crate::formats::{self, Fault};
+use crate::{
+    formats::{self, Fault},
+    sources, talos,
+    tree::PathError,
+};
 use std::{fmt, io};
 
 /// What a caller can act on. The command maps each to an exit code.
@@ -80,6 +84,41 @@ impl From<formats::Error> for Error {
             Fault::Bug(_) => ErrorKind::Bug,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+impl From<sources::Error> for Error {
+    fn from(error: sources::Error) -> Self {
+        use sources::Error as Cause;
+        let kind = match &error {
+            Cause::Place { .. } => ErrorKind::Input,
+            Cause::Unsupported { .. } => ErrorKind::Unsupported,
+            Cause::Io { .. } => ErrorKind::Io,
+            Cause::Format { error, .. } => match error.fault() {
+                Fault::Unsupported(_) => ErrorKind::Unsupported,
+                Fault::Io(_) => ErrorKind::Io,
+                Fault::Bug(_) => ErrorKind::Bug,
+                _ => ErrorKind::Source,
+            },
+            _ => ErrorKind::Source,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<talos::Error> for Error {
+    fn from(error: talos::Error) -> Self {
+        let kind = match error {
+            talos::Error::Input(_) => ErrorKind::Input,
+            talos::Error::Unsupported(_) => ErrorKind::Unsupported,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<PathError> for Error {
+    fn from(error: PathError) -> Self {
+        Self::new(ErrorKind::Input, error.to_string())
     }
 }
 

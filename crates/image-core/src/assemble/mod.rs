@@ -1,1 +1,62 @@
-//! To be filled.
+//! Carrying a plan out. What comes back is a name and a [`Blob`]: laid out, not yet written.
+
+mod assets;
+mod disk;
+mod esp;
+mod extensions;
+mod initramfs;
+mod iso;
+mod uki;
+
+use crate::{
+    blob::{Blob, Scratch},
+    error::Result,
+    events::{Event, Observer},
+    plan::{Output, Plan},
+    sources::Set,
+};
+use assets::Assets;
+use std::num::NonZeroUsize;
+
+/// What carrying out is given from outside.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Where the images of the plan are.
+    pub sources: &'a Set,
+    /// Where bytes wait that had to be decompressed or compressed.
+    pub scratch: &'a Scratch,
+    /// How many threads compress. No byte depends on it.
+    pub threads: NonZeroUsize,
+    /// Hears how far it is.
+    pub observer: &'a dyn Observer,
+}
+
+/// What was made: a name, and bytes that are not written anywhere yet.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// The file name.
+    pub file_name: String,
+    /// The bytes. They read from the inputs and from scratch space while they are written.
+    pub blob: Blob,
+}
+
+/// Makes what `plan` says.
+///
+/// # Errors
+/// An input is damaged or is not what it should be, something does not fit, or reading or
+/// writing failed: what, where, and how to mend it.
+pub fn execute(plan: &Plan, cx: &Context<'_>) -> Result<Artifact> {
+    for message in &plan.warnings {
+        cx.observer.on(&Event::Warning { subject: &plan.file_name, message });
+    }
+    let assets = Assets::gather(plan, cx)?;
+    let blob = match &plan.output {
+        Output::Kernel(kernel) => assets.kernel(kernel)?.0,
+        Output::Cmdline(cmdline) => cmdline.clone().into(),
+        Output::Initramfs(initramfs) => initramfs::assemble(initramfs, plan, &assets, cx)?,
+        Output::Uki(uki) => uki::assemble(uki, plan, &assets, cx)?,
+        Output::Iso(iso) => iso::assemble(iso, plan, &assets, cx)?,
+        Output::Disk(disk) => disk::assemble(disk, plan, &assets, cx)?,
+    };
+    Ok(Artifact { file_name: plan.file_name.clone(), blob })
+}

@@ -5,6 +5,7 @@
 //! until someone [persists](Blob::persist) it, once, front to back.
 
 mod digest;
+mod draft;
 mod file;
 mod layout;
 mod persist;

@@ -1,8 +1,8 @@
 //! The one place where an image is written down: whole or not at all.
 
-use super::{Blob, Rope};
+use super::{Blob, Rope, draft::Draft};
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Seek, SeekFrom, Write},
     path::Path,
 };
@@ -11,29 +11,28 @@ use std::{
 const CHUNK: usize = 1 << 20;
 
 impl Blob {
-    /// Writes the blob to `path` through a temporary sibling that is renamed once it is whole
-    /// and on the disk; holes stay holes. `on_bytes` hears how many more bytes are done.
+    /// Writes the blob to `path`: into a file without a name, or a temporary sibling where the
+    /// file system knows no such files, that gets its name once it is whole and on the disk.
+    /// Holes stay holes. `on_bytes` hears how many more bytes are done.
     ///
     /// An existing file at `path` is replaced, and kept as it was if anything fails.
     ///
     /// # Errors
     /// What the operating system answers, with the path in front.
     pub fn persist(&self, path: &Path, on_bytes: &mut dyn FnMut(u64)) -> io::Result<()> {
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let dir = match path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
         };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".talos-image-").suffix(".part");
-        // The mode a file made by `open` has: tempfile's own would be private to its owner.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let sibling = builder.tempfile_in(dir).map_err(named)?;
-        self.write_sparse(sibling.as_file(), on_bytes).map_err(named)?;
-        sibling.as_file().sync_all().map_err(named)?;
-        sibling.persist(path).map_err(|error| named(error.error))?;
+        let mut write = || {
+            let draft = Draft::new(dir)?;
+            self.write_sparse(draft.file(), on_bytes)?;
+            draft.file().sync_all()?;
+            draft.publish(path)
+        };
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        write().map_err(named)?;
         sync_dir(dir);
         Ok(())
     }
@@ -137,9 +136,7 @@ fn in_kernel(_: &Rope, _: &File, _: u64, _: &mut dyn FnMut(u64)) -> io::Result<u
 /// are already safe under one of the two names.
 #[expect(clippy::disallowed_methods, reason = "a directory is opened to flush it")]
 fn sync_dir(dir: &Path) {
-    if fs::metadata(dir).is_ok() {
-        if let Ok(dir) = File::open(dir) {
-            let _ = dir.sync_all();
-        }
+    if let Ok(dir) = File::open(dir) {
+        let _ = dir.sync_all();
     }
 }

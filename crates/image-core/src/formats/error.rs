@@ -66,9 +66,13 @@ impl Error {
         Self { format, fault: Fault::TooLarge { what: what.into(), need, have } }
     }
 
-    /// I/O failed while `format` was read or written.
+    /// I/O failed while `format` was read or written. An error of another format's, carried
+    /// through a [`Read`](io::Read) in between, comes out as what it was.
     pub fn io(format: &'static str, source: io::Error) -> Self {
-        Self { format, fault: Fault::Io(source) }
+        match source.downcast::<Self>() {
+            Ok(error) => error,
+            Err(source) => Self { format, fault: Fault::Io(source) },
+        }
     }
 
     /// A writer placed two parts over each other.

@@ -1,5 +1,6 @@
 //! File formats, one noun a file, each by its public specification. Nothing here knows Talos.
 
+mod calendar;
 mod error;
 
 pub mod cmdline;

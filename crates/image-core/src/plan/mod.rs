@@ -1,1 +1,245 @@
-//! To be filled.
+//! From a request to a plan: every input pinned, every name, size, GUID and date decided.
+//!
+//! [`resolve`] looks the inputs up; it is the only place that sees a tag. [`Plan::new`] is pure:
+//! the same request and inputs give the same plan. A [`Plan`] is plain data that holds all that
+//! is needed and nothing else; print it, store it, compare it.
+
+mod decide;
+mod resolve;
+mod seed;
+
+pub use resolve::{Inputs, resolve};
+
+use crate::{
+    blob::Digest,
+    formats::oci::{Descriptor, Reference},
+    talos::{Arch, TalosVersion},
+};
+use serde::Serialize;
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// What is asked beside the profile.
+#[derive(Clone, Debug, Default)]
+pub struct Choices {
+    /// The image with the boot assets, instead of `siderolabs/imager:<version>`.
+    pub release_image: Option<Reference>,
+    /// The picture that systemd-stub shows while it boots (a BMP file).
+    pub splash: Option<PathBuf>,
+    /// The one date in the image, in seconds since 1970-01-01 UTC.
+    pub epoch: u64,
+}
+
+/// Exactly what will be made.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The artifact's name.
+    pub file_name: String,
+    /// Talos's version.
+    pub talos_version: TalosVersion,
+    /// The machine's architecture.
+    pub arch: Arch,
+    /// The one date in the image, in seconds since 1970-01-01 UTC.
+    pub epoch: u64,
+    /// The image that boot assets are read from, unless all that are needed are files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<Image>,
+    /// What is made, and out of what.
+    pub output: Output,
+    /// What a user should know that is no error.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// A container image, pinned.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// The name it was asked for by, with its manifest's digest.
+    pub reference: Reference,
+    /// Its manifest's digest.
+    pub digest: Digest,
+    /// Its layers, the lowest first.
+    pub layers: Vec<Descriptor>,
+}
+
+/// Where a boot asset is read from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Asset {
+    /// A file of this machine.
+    File(PathBuf),
+    /// A path in the release image.
+    Release(String),
+}
+
+/// What is made, with all that goes into it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Output {
+    /// The kernel, as it is.
+    Kernel(Asset),
+    /// The initramfs with the extensions.
+    Initramfs(Initramfs),
+    /// The kernel command line, without a line feed.
+    Cmdline(String),
+    /// The unified kernel image.
+    Uki(Uki),
+    /// An ISO 9660 image.
+    Iso(Iso),
+    /// A GPT disk.
+    Disk(Disk),
+}
+
+/// The initramfs: the release's, and what extensions add.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Initramfs {
+    /// The release's initramfs, which stays as it is.
+    pub base: Asset,
+    /// The extensions in layer order.
+    pub extensions: Vec<Extension>,
+}
+
+/// A system extension.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Extension {
+    /// How it was asked for.
+    pub name: String,
+    /// Where it is read from.
+    pub source: ExtensionSource,
+}
+
+/// Where an extension is read from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ExtensionSource {
+    /// An image of the sources.
+    Image(Image),
+    /// An image of an OCI layout of its own.
+    Layout {
+        /// The layout's directory.
+        path: PathBuf,
+        /// The image.
+        image: Image,
+    },
+    /// A tar archive of the unpacked image.
+    Tarball(PathBuf),
+}
+
+/// A unified kernel image.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Uki {
+    /// systemd-stub.
+    pub stub: Asset,
+    /// The kernel.
+    pub kernel: Asset,
+    /// The initramfs.
+    pub initramfs: Initramfs,
+    /// The command line of the main profile.
+    pub cmdline: String,
+    /// `.osrel`.
+    pub os_release: String,
+    /// `.splash`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub splash: Option<PathBuf>,
+    /// The profiles beside the main one.
+    pub profiles: Vec<Profile>,
+}
+
+/// A boot profile of a unified kernel image.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    /// `ID=`.
+    pub id: String,
+    /// `TITLE=`.
+    pub title: String,
+    /// Its command line.
+    pub cmdline: String,
+}
+
+/// An EFI system partition with systemd-boot and a unified kernel image.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Esp {
+    /// systemd-boot.
+    pub boot_manager: Asset,
+    /// Where firmware looks for it.
+    pub boot_path: String,
+    /// Where systemd-boot looks for the unified kernel image.
+    pub uki_path: String,
+    /// `loader/loader.conf`.
+    pub loader_conf: String,
+    /// Whether there is a read-only `loader/random-seed`, so that systemd-boot writes none.
+    pub random_seed: bool,
+    /// The FAT volume serial number.
+    pub volume_id: u32,
+    /// Its size in bytes; none if it grows with its content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// An ISO that boots as a CD and, written to a stick, as a disk.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Iso {
+    /// The unified kernel image.
+    pub uki: Uki,
+    /// The EFI system partition it stands in.
+    pub esp: Esp,
+    /// ISO 9660 volume identifier.
+    pub volume_id: String,
+    /// ISO 9660 volume set identifier.
+    pub volume_set_id: String,
+    /// Seed of the GUIDs of its partition table.
+    pub disk_guid: Uuid,
+}
+
+/// A disk that Talos boots from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disk {
+    /// The unified kernel image.
+    pub uki: Uki,
+    /// The EFI system partition it stands in.
+    pub esp: Esp,
+    /// The disk's size in bytes.
+    pub size: u64,
+    /// Bytes in a sector.
+    pub sector_size: u32,
+    /// The disk's GUID.
+    pub guid: Uuid,
+    /// Its partitions in order.
+    pub partitions: Vec<Partition>,
+}
+
+/// A partition of a disk.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Partition {
+    /// Partition name.
+    pub label: String,
+    /// Partition type.
+    pub type_guid: Uuid,
+    /// The partition's own GUID.
+    pub guid: Uuid,
+    /// Size in bytes.
+    pub size: u64,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// What a partition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Content {
+    /// The EFI system partition of the plan.
+    Esp,
+    /// Zeros: Talos fills it when it first boots.
+    Zeros,
+}

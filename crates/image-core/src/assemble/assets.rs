@@ -1,0 +1,130 @@
+//! Boot assets: kernel, initramfs, systemd-stub and systemd-boot, out of the release or files.
+
+use super::Context;
+use crate::{
+    blob::{Blob, Spool},
+    error::{During, Error, ErrorKind, Result},
+    events::{Event, Step},
+    formats::{linux::Kernel, oci, pe},
+    plan::{Asset, Image, Plan},
+    sources::{Set, Source},
+    talos::Arch,
+    tree::{Tree, TreePath},
+};
+use std::collections::BTreeSet;
+
+/// The boot assets of a plan, at hand.
+#[derive(Debug)]
+pub(super) struct Assets {
+    arch: Arch,
+    /// As much of the release image as the plan needs.
+    release: Tree,
+    /// How the release image is called, for messages.
+    release_name: String,
+}
+
+impl Assets {
+    /// Reads what the plan needs out of the release image, in one pass over its layers.
+    pub(super) fn gather(plan: &Plan, cx: &Context<'_>) -> Result<Self> {
+        let mut release = Tree::new();
+        let mut release_name = String::new();
+        if let Some(image) = &plan.release {
+            let wanted: BTreeSet<TreePath> = plan
+                .assets()
+                .into_iter()
+                .filter_map(|asset| match asset {
+                    Asset::Release(path) => Some(TreePath::new(path)),
+                    Asset::File(_) => None,
+                })
+                .collect::<Result<_, _>>()?;
+            release_name = image.reference.to_string();
+            let select = |path: &TreePath| wanted.contains(path);
+            let rules = oci::Rules::only(&select);
+            release = unpack(image, Step::Release, &rules, cx.sources, cx)
+                .during(|| format!("release {release_name}"))?;
+        }
+        Ok(Self { arch: plan.arch, release, release_name })
+    }
+
+    /// The bytes of an asset.
+    pub(super) fn open(&self, asset: &Asset) -> Result<Blob> {
+        match asset {
+            Asset::File(path) => Ok(Blob::open(path)?),
+            Asset::Release(path) => self.release.file(path).cloned().ok_or_else(|| {
+                let what = format!(
+                    "release {} has no file {path}: name another by --release-image, or the \
+                     boot assets as files",
+                    self.release_name
+                );
+                Error::new(ErrorKind::Source, what)
+            }),
+        }
+    }
+
+    /// A kernel, and what its headers say. It has to be one for the machine, and a UEFI program.
+    pub(super) fn kernel(&self, asset: &Asset) -> Result<(Blob, Kernel)> {
+        let blob = self.open(asset)?;
+        let kernel = Kernel::parse(&blob).during(|| name("kernel", asset))?;
+        self.check_machine("kernel", asset, kernel.machine)?;
+        Ok((blob, kernel))
+    }
+
+    /// A UEFI program for the machine.
+    pub(super) fn program(&self, asset: &Asset) -> Result<Blob> {
+        let blob = self.open(asset)?;
+        let image = pe::Image::parse(&blob).during(|| name("UEFI program", asset))?;
+        self.check_machine("UEFI program", asset, image.machine)?;
+        Ok(blob)
+    }
+
+    fn check_machine(&self, what: &str, asset: &Asset, machine: pe::Machine) -> Result<()> {
+        if u16::from(machine) == self.arch.pe_machine() {
+            return Ok(());
+        }
+        let what = format!(
+            "{} is for {machine}, not for {}: take the one made for it, or ask for another --arch",
+            name(what, asset),
+            self.arch
+        );
+        Err(Error::new(ErrorKind::Input, what))
+    }
+}
+
+/// How an asset is called in messages.
+pub(super) fn name(what: &str, asset: &Asset) -> String {
+    match asset {
+        Asset::File(path) => format!("{what} {}", path.display()),
+        Asset::Release(path) => format!("{what} {path} of the release"),
+    }
+}
+
+/// Reads an image's layers one over the other, as far as `rules` want them.
+pub(super) fn unpack(
+    image: &Image,
+    step: Step,
+    rules: &oci::Rules<'_>,
+    sources: &Set,
+    cx: &Context<'_>,
+) -> Result<Tree> {
+    let subject = image.reference.to_string();
+    let total = Some(image.layers.iter().map(|layer| layer.size).sum());
+    cx.observer.on(&Event::Started { step, subject: &subject, total });
+    let mut on_bytes =
+        |bytes| cx.observer.on(&Event::Advanced { step, subject: &subject, bytes });
+    let mut tree = Tree::new();
+    let mut spool = Spool::new(cx.scratch);
+    for layer in &image.layers {
+        let blob = sources.blob(&image.reference, layer)?;
+        oci::apply(&mut tree, &blob, layer, rules, &mut spool, &mut on_bytes).map_err(|error| {
+            // A damaged layer is for whoever keeps the source to mend.
+            let error = Error::from(error);
+            if error.kind() == ErrorKind::Input || error.kind() == ErrorKind::Assembly {
+                error.with_kind(ErrorKind::Source)
+            } else {
+                error
+            }
+        })?;
+    }
+    cx.observer.on(&Event::Finished { step, subject: &subject });
+    Ok(tree)
+}

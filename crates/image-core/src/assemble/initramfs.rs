@@ -1,0 +1,112 @@
+//! The initramfs: microcode in front, the release's own as it is, extensions behind.
+
+use super::{
+    Context,
+    assets::{Assets, name},
+    extensions::{self, Extension},
+};
+use crate::{
+    blob::{Blob, Spool},
+    error::{During, Error, ErrorKind, Result},
+    events::{Event, Step},
+    formats::{
+        compress::{self, Method},
+        cpio, initramfs, microcode, squashfs,
+    },
+    plan::{Initramfs, Plan},
+    talos::extension as rules,
+    tree::{Node, Tree, TreePath},
+};
+
+/// How hard Talos from 1.8 on has extensions compressed: each squashfs, and what joins them.
+const ZSTD_LEVEL: u32 = 18;
+
+pub(super) fn assemble(
+    plan: &Initramfs,
+    whole: &Plan,
+    assets: &Assets,
+    cx: &Context<'_>,
+) -> Result<Blob> {
+    let base = assets.open(&plan.base)?;
+    initramfs::check(&base).during(|| name("initramfs", &plan.base))?;
+    if plan.extensions.is_empty() {
+        return Ok(base);
+    }
+    let mut loaded = extensions::load(&plan.extensions, whole, cx)?;
+    let early = take_microcode(&mut loaded)?;
+    let epoch = u32::try_from(whole.epoch).map_err(|_| {
+        let what = format!("epoch {} is past 2106, the last year a cpio can hold", whole.epoch);
+        Error::new(ErrorKind::Input, what)
+    })?;
+
+    let layers = layers(&loaded, epoch, cx)?;
+    let archive = cpio::archive(&layers, epoch).during(|| "archiving the extensions".to_owned())?;
+    let late = compressed(&archive, cx)?;
+    let early = match early {
+        Some(tree) => cpio::archive(&tree, epoch)?,
+        None => Blob::empty(),
+    };
+    Ok(initramfs::join([early, base, late]))
+}
+
+/// Takes CPU microcode out of the extensions' firmware, into the archive the kernel looks at
+/// before all else.
+fn take_microcode(extensions: &mut [Extension]) -> Result<Option<Tree>> {
+    let mut early = microcode::Early::default();
+    for index in rules::order(extensions.len()) {
+        early.take_from(&mut extensions[index].firmware)?;
+    }
+    Ok(early.into_tree())
+}
+
+/// What stands behind the release's initramfs: a squashfs for each extension, their list, and
+/// the firmware that drivers ask for before the root file system is there.
+fn layers(extensions: &[Extension], epoch: u32, cx: &Context<'_>) -> Result<Tree> {
+    let firmware_dir = TreePath::new(rules::FIRMWARE)?;
+    let mut tree = Tree::new();
+    let mut listed = Vec::with_capacity(extensions.len());
+    for index in rules::order(extensions.len()) {
+        let extension = &extensions[index];
+        let image = rules::image_name(index);
+        let squashfs = squashfs(extension, epoch, cx)
+            .during(|| format!("compressing the extension {}", extension.metadata.name))?;
+        tree.insert(TreePath::new(&image)?, Node::file(squashfs, 0o644));
+        tree.graft(&firmware_dir, &extension.firmware);
+        listed.push((image, &extension.metadata));
+    }
+    let list = rules::config(&listed);
+    tree.insert(TreePath::new(rules::CONFIG)?, Node::file(list, 0o644));
+    Ok(tree)
+}
+
+fn squashfs(extension: &Extension, epoch: u32, cx: &Context<'_>) -> Result<Blob> {
+    let (step, subject) = (Step::Squashfs, extension.metadata.name.as_str());
+    let contents = extension.rootfs.iter().filter_map(|(.., node)| node.content());
+    let total = Some(contents.map(Blob::len).sum());
+    cx.observer.on(&Event::Started { step, subject, total });
+    let options = squashfs::Options {
+        compression: squashfs::Compression::Zstd { level: 18 },
+        threads: cx.threads,
+        epoch,
+        ..squashfs::Options::default()
+    };
+    let on_bytes = |bytes| cx.observer.on(&Event::Advanced { step, subject, bytes });
+    let image = squashfs::image(&extension.rootfs, &options, cx.scratch, &on_bytes)?;
+    cx.observer.on(&Event::Finished { step, subject });
+    Ok(image)
+}
+
+fn compressed(archive: &Blob, cx: &Context<'_>) -> Result<Blob> {
+    let (step, subject) = (Step::Initramfs, "initramfs");
+    cx.observer.on(&Event::Started { step, subject, total: Some(archive.len()) });
+    let blob = compress::compress(
+        Method::Zstd { level: ZSTD_LEVEL },
+        archive,
+        &mut Spool::new(cx.scratch),
+        cx.threads.get(),
+        &mut |bytes| cx.observer.on(&Event::Advanced { step, subject, bytes }),
+    )
+    .during(|| "compressing the extensions".to_owned())?;
+    cx.observer.on(&Event::Finished { step, subject });
+    Ok(blob)
+}

@@ -1,0 +1,23 @@
+//! The ISO: an EFI system partition that firmware finds as a CD's boot image and as a stick's
+//! partition, stored once.
+
+use super::{Context, assets::Assets, esp, uki};
+use crate::{
+    blob::Blob,
+    error::{During, Result},
+    formats::iso9660,
+    plan::{Iso, Plan},
+    tree::Tree,
+};
+
+/// FAT counts in sectors of 512 bytes on a CD too: firmware reads it through El Torito as a
+/// disk of such sectors.
+const SECTOR_SIZE: u32 = 512;
+
+pub(super) fn assemble(iso: &Iso, plan: &Plan, assets: &Assets, cx: &Context<'_>) -> Result<Blob> {
+    let boot_manager = assets.program(&iso.esp.boot_manager)?;
+    let uki = uki::assemble(&iso.uki, plan, assets, cx)?;
+    let esp = esp::volume(&iso.esp, &boot_manager, &uki, SECTOR_SIZE, plan)?;
+    let _ = (esp, Tree::new(), iso9660::X);
+    todo()
+}

@@ -1,0 +1,43 @@
+//! The unified kernel image.
+
+use super::{Context, assets::Assets, initramfs};
+use crate::{
+    blob::Blob,
+    error::{During, Error, ErrorKind, Result},
+    formats::uki::{self, Profile},
+    plan::{Plan, Uki},
+};
+
+/// The profile a machine boots by default.
+const MAIN: &str = "main";
+
+pub(super) fn assemble(uki: &Uki, plan: &Plan, assets: &Assets, cx: &Context<'_>) -> Result<Blob> {
+    // The kernel and the stub are cheap to check: before anything is compressed.
+    let (linux, kernel) = assets.kernel(&uki.kernel)?;
+    let stub = assets.program(&uki.stub)?;
+    let splash = uki.splash.as_deref().map(Blob::open).transpose()?;
+    let initrd = initramfs::assemble(&uki.initramfs, plan, assets, cx)?;
+
+    let main = Profile { id: Some(MAIN.to_owned()), ..Profile::default() };
+    let others = uki.profiles.iter().map(|profile| Profile {
+        id: Some(profile.id.clone()),
+        title: Some(profile.title.clone()),
+        cmdline: Some(profile.cmdline.clone()),
+    });
+    let timestamp = u32::try_from(plan.epoch).map_err(|_| {
+        let what = format!("epoch {} is past 2106, the last year a PE header can hold", plan.epoch);
+        Error::new(ErrorKind::Input, what)
+    })?;
+    let parts = uki::Uki {
+        stub,
+        os_release: uki.os_release.clone(),
+        cmdline: uki.cmdline.clone(),
+        uname: kernel.version,
+        splash,
+        pcr_public_key: None,
+        linux,
+        initrd,
+        profiles: std::iter::once(main).chain(others).collect(),
+    };
+    uki::assemble(&parts, timestamp).during(|| "assembling the UKI".to_owned())
+}

@@ -1,0 +1,255 @@
+//! What examining a medium yields: plain data, for a program or for a person.
+//!
+//! All sizes and offsets are in bytes unless a field says otherwise.
+
+use crate::blob::Digest;
+use serde::Serialize;
+
+/// What a file is, and what is in it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Size of the file.
+    pub size: u64,
+    /// SHA-256 of the file.
+    pub digest: Digest,
+    /// What it is.
+    #[serde(flatten)]
+    pub medium: Medium,
+}
+
+/// The kinds of boot media.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+#[non_exhaustive]
+pub enum Medium {
+    /// A GPT disk image.
+    Disk(Disk),
+    /// An ISO 9660 image.
+    Iso(Iso),
+    /// A unified kernel image.
+    Uki(Box<Uki>),
+    /// A kernel image.
+    Kernel(Kernel),
+    /// An initramfs.
+    Initramfs(Initramfs),
+    /// A kernel command line as text.
+    Cmdline {
+        /// The command line.
+        cmdline: String,
+    },
+}
+
+/// A GPT disk.
+#[derive(Clone, Debug, Serialize)]
+pub struct Disk {
+    /// Disk GUID.
+    pub guid: String,
+    /// Logical sector size.
+    pub sector_size: u32,
+    /// Partitions in table order.
+    pub partitions: Vec<Partition>,
+}
+
+/// A GPT partition.
+#[derive(Clone, Debug, Serialize)]
+pub struct Partition {
+    /// Number in the table, from 1.
+    pub number: u32,
+    /// Partition name.
+    pub label: String,
+    /// Type GUID.
+    pub type_guid: String,
+    /// Unique partition GUID.
+    pub guid: String,
+    /// First byte on the disk.
+    pub offset: u64,
+    /// Length.
+    pub size: u64,
+    /// The FAT volume in it, if it holds one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<Volume>,
+}
+
+/// A FAT volume: an EFI system partition.
+#[derive(Clone, Debug, Serialize)]
+pub struct Volume {
+    /// Volume label.
+    pub label: String,
+    /// Volume serial number, as `mdir` prints it.
+    pub serial: String,
+    /// Its files.
+    pub files: Vec<File>,
+}
+
+/// A file in a volume.
+#[derive(Clone, Debug, Serialize)]
+pub struct File {
+    /// Path, without a leading slash.
+    pub path: String,
+    /// Size.
+    pub size: u64,
+    /// SHA-256 of its content.
+    pub digest: Digest,
+    /// What is in it, where it is a UKI.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uki: Option<Box<Uki>>,
+    /// Its text, where it is configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// An ISO 9660 image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Iso {
+    /// Volume identifier.
+    pub volume_id: String,
+    /// Volume set identifier.
+    pub volume_set_id: String,
+    /// El Torito boot entries.
+    pub boot_entries: Vec<BootEntry>,
+    /// Partitions seen when it is read as a disk.
+    pub partitions: Vec<Partition>,
+    /// Files of the ISO 9660 tree.
+    pub files: Vec<File>,
+    /// The EFI system partition an El Torito entry points at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub esp: Option<Volume>,
+}
+
+/// An El Torito boot entry.
+#[derive(Clone, Debug, Serialize)]
+pub struct BootEntry {
+    /// `BIOS` or `UEFI`.
+    pub platform: String,
+    /// First byte of the boot image.
+    pub offset: u64,
+    /// Length of the boot image as far as it is known.
+    pub size: u64,
+}
+
+/// A unified kernel image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Uki {
+    /// Architecture, by Talos's name.
+    pub architecture: String,
+    /// Fields of `.osrel`.
+    pub os_release: std::collections::BTreeMap<String, String>,
+    /// `.uname`.
+    pub uname: Option<String>,
+    /// All sections in file order.
+    pub sections: Vec<Section>,
+    /// The boot profiles; a UKI without `.profile` has one with no ID.
+    pub profiles: Vec<Profile>,
+    /// `.linux`.
+    pub kernel: Option<Kernel>,
+    /// `.initrd`.
+    pub initramfs: Option<Initramfs>,
+}
+
+/// A PE section.
+#[derive(Clone, Debug, Serialize)]
+pub struct Section {
+    /// Name, such as `.linux`.
+    pub name: String,
+    /// Size in memory: the content without padding.
+    pub size: u64,
+    /// SHA-256 of the content.
+    pub digest: Digest,
+    /// The profile it belongs to, from 0; none for what all share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<usize>,
+}
+
+/// A boot profile of a UKI, and what the TPM will hold when it booted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Profile {
+    /// `ID=`.
+    pub id: String,
+    /// `TITLE=`.
+    pub title: String,
+    /// The kernel command line it boots with.
+    pub cmdline: String,
+}
+
+/// A kernel image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kernel {
+    /// Architecture, by Talos's name.
+    pub architecture: String,
+    /// Kernel release, such as `6.12.48-talos`.
+    pub version: Option<String>,
+    /// Size.
+    pub size: u64,
+}
+
+/// An initramfs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Initramfs {
+    /// Its segments in order.
+    pub segments: Vec<Segment>,
+    /// The system extensions it carries, in layer order.
+    pub extensions: Vec<Extension>,
+    /// The CPU microcode it carries.
+    pub microcode: Vec<Microcode>,
+}
+
+/// One archive of an initramfs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Segment {
+    /// First byte.
+    pub offset: u64,
+    /// Length, without the padding after it.
+    pub size: u64,
+    /// `none`, `gzip`, `xz` or `zstd`.
+    pub compression: String,
+    /// Length when decompressed.
+    pub unpacked: u64,
+    /// Members of the archive.
+    pub entries: Vec<Entry>,
+}
+
+/// A member of a cpio archive.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    /// Path.
+    pub path: String,
+    /// File type and permission bits, octal as `stat` prints them.
+    pub mode: String,
+    /// Size.
+    pub size: u64,
+}
+
+/// A system extension.
+#[derive(Clone, Debug, Serialize)]
+pub struct Extension {
+    /// File name of its squashfs, such as `0.sqsh`.
+    pub image: String,
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// Author.
+    pub author: String,
+    /// Description.
+    pub description: String,
+}
+
+/// One microcode update.
+#[derive(Clone, Debug, Serialize)]
+pub struct Microcode {
+    /// `intel` or `amd`.
+    pub vendor: String,
+    /// CPU signature as CPUID prints it (Intel), or the equivalence id (AMD), such as `0x00050654`.
+    pub signature: String,
+    /// Platform flags (Intel only), such as `0xb7`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platforms: Option<String>,
+    /// Revision, such as `0x02007006`.
+    pub revision: String,
+    /// Release date, `YYYY-MM-DD`.
+    pub date: String,
+    /// Size.
+    pub size: u64,
+    /// Whether its checksum is right.
+    pub sound: bool,
+}

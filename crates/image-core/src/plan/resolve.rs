@@ -1,0 +1,216 @@
+//! Looking the inputs up: the only place that sees a tag.
+
+use super::{
+    Asset, Choices, Extension, ExtensionSource, Image, Plan,
+    decide::{self, Decision},
+};
+use crate::{
+    blob::Blob,
+    error::{During, Error, ErrorKind, Result},
+    formats::oci::{Platform, Reference},
+    sources::{self, Set},
+    talos::{
+        Profile,
+        profile::{ContainerAsset, Output, Target},
+        release::{self, BootAsset},
+    },
+};
+use std::path::{Path, PathBuf};
+
+/// All that a plan is made of: the request, decided, and its inputs, pinned.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    pub(super) decision: Decision,
+    pub(super) release: Option<Image>,
+    pub(super) kernel: Asset,
+    pub(super) initramfs: Asset,
+    pub(super) sd_stub: Asset,
+    pub(super) sd_boot: Asset,
+    pub(super) extensions: Vec<Extension>,
+    pub(super) splash: Option<PathBuf>,
+}
+
+/// Decides what `profile` leaves open and finds the images it names.
+///
+/// # Errors
+/// The request cannot be met ([`ErrorKind::Input`], [`ErrorKind::Unsupported`]), or an image or
+/// a file it names is not there.
+pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<Inputs> {
+    let decision = decide::decide(profile)?;
+    let target = &decision.target;
+    let needed = needed(&target.output);
+    let platform = Platform::new("linux", target.arch.name());
+
+    let asset = |asset: BootAsset| -> Result<Asset> {
+        let input = &target.input;
+        let named = match asset {
+            BootAsset::Kernel => &input.kernel,
+            BootAsset::Initramfs => &input.initramfs,
+            BootAsset::SdStub => &input.sd_stub,
+            BootAsset::SdBoot => &input.sd_boot,
+        };
+        let inside = asset.path(target.arch);
+        // The imager's own profiles name the places inside its container.
+        let imagers_own = named.path == format!("/{inside}") && !Path::new(&named.path).exists();
+        if named.path.is_empty() || imagers_own {
+            return Ok(Asset::Release(inside));
+        }
+        if needed.contains(&asset) {
+            present(&named.path, &format!("the {}", asset.key()))?;
+        }
+        Ok(Asset::File(named.path.clone().into()))
+    };
+    let [kernel, initramfs, sd_stub, sd_boot] =
+        [BootAsset::Kernel, BootAsset::Initramfs, BootAsset::SdStub, BootAsset::SdBoot].map(asset);
+    let (kernel, initramfs, sd_stub, sd_boot) = (kernel?, initramfs?, sd_stub?, sd_boot?);
+
+    let from_release = [
+        (BootAsset::Kernel, &kernel),
+        (BootAsset::Initramfs, &initramfs),
+        (BootAsset::SdStub, &sd_stub),
+        (BootAsset::SdBoot, &sd_boot),
+    ]
+    .into_iter()
+    .any(|(which, asset)| needed.contains(&which) && matches!(asset, Asset::Release(_)));
+    let release = if from_release {
+        Some(
+            release_image(target, choices, sources)
+                .during(|| "looking for the release image with the boot assets".to_owned())?,
+        )
+    } else {
+        None
+    };
+
+    let wants_extensions = needed.contains(&BootAsset::Initramfs);
+    let extensions = target
+        .input
+        .system_extensions
+        .iter()
+        .filter(|_| wants_extensions)
+        .map(|asset| extension(asset, &platform, sources))
+        .collect::<Result<_>>()?;
+    if let Some(splash) = &choices.splash {
+        present(&splash.to_string_lossy(), "the splash picture")?;
+    }
+    Ok(Inputs {
+        release,
+        kernel,
+        initramfs,
+        sd_stub,
+        sd_boot,
+        extensions,
+        splash: choices.splash.clone(),
+        decision,
+    })
+}
+
+impl Plan {
+    /// The images in the plan, each once, the release's first.
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        let extensions = self.initramfs().into_iter().flat_map(|initramfs| &initramfs.extensions);
+        let images = extensions.filter_map(|extension| match &extension.source {
+            ExtensionSource::Image(image) | ExtensionSource::Layout { image, .. } => Some(image),
+            ExtensionSource::Tarball(_) => None,
+        });
+        self.release.iter().chain(images)
+    }
+}
+
+/// The boot assets an output is made of.
+fn needed(output: &Output) -> &'static [BootAsset] {
+    use BootAsset::{Initramfs, Kernel, SdBoot, SdStub};
+    match output {
+        Output::Kernel => &[Kernel],
+        Output::Cmdline => &[],
+        Output::Initramfs => &[Initramfs],
+        Output::Uki => &[Kernel, Initramfs, SdStub],
+        Output::Iso(_) | Output::Image(_) | Output::Installer => {
+            &[Kernel, Initramfs, SdStub, SdBoot]
+        }
+    }
+}
+
+fn release_image(target: &Target, choices: &Choices, sources: &Set) -> Result<Image> {
+    let reference = match &choices.release_image {
+        Some(reference) => reference.clone(),
+        None => release::reference(release::IMAGER, &target.version)
+            .parse()
+            .map_err(|error| Error::new(ErrorKind::Bug, format!("{error}")))?,
+    };
+    // The image of either architecture has the boot assets of both; the user may have the other.
+    let mut asked = Platform::new("linux", target.arch.name());
+    let mut missing = None;
+    for other in crate::talos::Arch::ALL {
+        match sources.get(&reference, &asked) {
+            Err(error @ sources::Error::WrongPlatform { .. }) => {
+                missing.get_or_insert(error);
+                asked = Platform::new("linux", other.name());
+            }
+            found => return Ok(pinned(found?)),
+        }
+    }
+    match missing {
+        Some(_) => Ok(pinned(sources.get(&reference, &asked)?)),
+        None => Err(Error::new(ErrorKind::Bug, "no architecture was tried")),
+    }
+}
+
+fn extension(asset: &ContainerAsset, platform: &Platform, sources: &Set) -> Result<Extension> {
+    let ContainerAsset { image_ref, tarball_path, oci_path, .. } = asset;
+    if !tarball_path.is_empty() {
+        present(tarball_path, "the extension")?;
+        return Ok(Extension {
+            name: tarball_path.clone(),
+            source: ExtensionSource::Tarball(tarball_path.into()),
+        });
+    }
+    if !oci_path.is_empty() {
+        return extension_layout(oci_path, platform)
+            .during(|| format!("looking for the extension {oci_path}"));
+    }
+    let reference: Reference = image_ref
+        .parse()
+        .map_err(|error| Error::new(ErrorKind::Input, format!("system extension: {error}")))?;
+    let image = sources
+        .get(&reference, platform)
+        .during(|| format!("looking for the extension {image_ref}"))?;
+    Ok(Extension { name: image_ref.clone(), source: ExtensionSource::Image(pinned(image)) })
+}
+
+/// An OCI layout that holds one image, which needs no name.
+fn extension_layout(path: &str, platform: &Platform) -> Result<Extension> {
+    let layout = sources::open(&format!("oci:{path}"))?;
+    let mut names = layout.names();
+    let name = match (names.pop(), names.as_slice()) {
+        (Some(name), []) => name,
+        (None, _) => return Err(Error::new(ErrorKind::Source, "the layout holds no image")),
+        (Some(last), _) => {
+            let what = format!(
+                "the layout holds several images ({}, {last}): give the one that is meant by \
+                 imageRef and the layout as a source",
+                names.join(", ")
+            );
+            return Err(Error::new(ErrorKind::Input, what));
+        }
+    };
+    let reference: Reference =
+        name.parse().map_err(|error| Error::new(ErrorKind::Source, format!("{error}")))?;
+    let image = Set::new(vec![layout]).get(&reference, platform)?;
+    let source = ExtensionSource::Layout { path: path.into(), image: pinned(image) };
+    Ok(Extension { name: path.to_owned(), source })
+}
+
+fn pinned(image: sources::Image) -> Image {
+    Image {
+        reference: image.reference,
+        digest: image.descriptor.digest,
+        layers: image.manifest.layers,
+    }
+}
+
+/// Refuses a file that is not there before anything is done.
+fn present(path: &str, what: &str) -> Result<()> {
+    Blob::open(Path::new(path))
+        .map(drop)
+        .map_err(|error| Error::new(ErrorKind::Input, format!("{what}: {error}: mend the path")))
+}

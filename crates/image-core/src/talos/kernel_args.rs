@@ -1,0 +1,89 @@
+//! The kernel command line of a Talos medium.
+
+use super::{
+    Quirk, TalosVersion, meta,
+    profile::{OutputKind, Target},
+};
+use crate::formats::cmdline::Cmdline;
+
+/// The arguments a user sets rather than adds to.
+const SINGLE: &[&str] = &["console", PLATFORM];
+
+const PLATFORM: &str = "talos.platform";
+
+/// The kernel command line of `target`; `overlay` is what its overlay's installer adds.
+///
+/// The order is Talos's: nodes compare command lines as text.
+pub fn kernel_args(target: &Target, overlay: &[String]) -> Cmdline {
+    let version = &target.version;
+    let kind = target.output.kind();
+    let mut cmdline = Cmdline::default();
+    cmdline.append(PLATFORM, target.platform.name());
+    cmdline.set_all(&target.platform.kernel_args(target.arch, version).iter().copied().collect());
+    if kind == OutputKind::Iso && version.has(Quirk::HaltIfInstalled) {
+        cmdline.append("talos.halt_if_installed", "1");
+    }
+    cmdline.set_all(&overlay.iter().map(String::as_str).collect());
+    cmdline.append_all(&defaults(version).collect());
+    if target.secure_boot && !version.has(Quirk::NoForcedLockdown) {
+        cmdline.append("lockdown", "confidentiality");
+    }
+    let meta_values = &target.customization.meta_contents;
+    // A disk image has a META partition to put them into.
+    if !meta_values.is_empty() && kind != OutputKind::Image {
+        let values = meta::environment(meta_values, version);
+        cmdline.append("talos.environment", &format!("{}={values}", meta::ENVIRONMENT));
+    }
+    let wishes = target.customization.extra_kernel_args.iter().map(String::as_str).collect();
+    cmdline.customize(&wishes, SINGLE);
+    cmdline
+}
+
+/// The command lines of the boot menu's further entries: identifier and title of the unified
+/// kernel image's profile, and what it adds to the command line. Empty for versions and media
+/// without.
+pub fn menu(kind: OutputKind, version: &TalosVersion) -> &'static [MenuEntry] {
+    const RESET: &[MenuEntry] = &[MenuEntry {
+        id: "reset",
+        title: "Reset system disk",
+        argument: "talos.experimental.wipe=system",
+    }];
+    const RESET_MAINTENANCE: &[MenuEntry] = &[MenuEntry {
+        id: "reset-maintenance",
+        title: "Reset to maintenance mode",
+        argument: "talos.experimental.wipe=system:EPHEMERAL,STATE",
+    }];
+    match kind {
+        _ if !version.has(Quirk::UkiProfiles) => &[],
+        OutputKind::Iso => RESET,
+        OutputKind::Image | OutputKind::Installer => RESET_MAINTENANCE,
+        OutputKind::Uki | OutputKind::Kernel | OutputKind::Initramfs | OutputKind::Cmdline => &[],
+    }
+}
+
+/// A profile of the unified kernel image besides `main`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MenuEntry {
+    /// `ID=` of the profile.
+    pub id: &'static str,
+    /// `TITLE=` of the profile.
+    pub title: &'static str,
+    /// What follows the command line, after a space.
+    pub argument: &'static str,
+}
+
+fn defaults(version: &TalosVersion) -> impl Iterator<Item = &'static str> {
+    let has = |quirk| version.has(quirk);
+    [
+        (!has(Quirk::NoInitOnAllocArgument), "init_on_alloc=1"),
+        (true, "slab_nomerge pti=on consoleblank=0"),
+        (!has(Quirk::NvmeTimeoutOnAwsOnly), "nvme_core.io_timeout=4294967295"),
+        (true, "printk.devkmsg=on"),
+        (!has(Quirk::NoIma), "ima_template=ima-ng ima_appraise=fix ima_hash=sha512"),
+        (has(Quirk::Selinux), "selinux=1"),
+        (has(Quirk::ModuleSignatures), "module.sig_enforce=1"),
+        (has(Quirk::NoProcMemOverride), "proc_mem.force_override=never"),
+    ]
+    .into_iter()
+    .filter_map(|(wanted, arguments)| wanted.then_some(arguments))
+}

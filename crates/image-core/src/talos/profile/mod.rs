@@ -1,0 +1,192 @@
+//! The imager's profiles: what to make, for what machine, out of what.
+//!
+//! A [`Profile`] is what was asked, with gaps. [`Profile::target`] lays it over its base
+//! profile, fills the gaps as the imager does and gives a [`Target`], which has none.
+
+mod base;
+mod input;
+mod target;
+mod words;
+
+pub use input::{
+    ContainerAsset, FileAsset, Input, SecureBootAssets, SigningKey, SigningKeyAndCertificate,
+};
+pub use target::{DiskImage, Iso, Output, Target};
+pub use words::{Bootloader, DiskFormat, EnrollKeys, OutFormat, OutputKind};
+
+use super::{Arch, Error, Platform, Result, TalosVersion, meta::MetaValue, nearest};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use words::{choice, is_default};
+
+/// What was asked: the imager's profile, key by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Profile {
+    /// The built-in profile this one is laid over.
+    #[serde(skip_serializing_if = "is_default")]
+    pub base_profile_name: String,
+    /// The machine's architecture.
+    #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
+    pub arch: Option<Arch>,
+    /// Where the machine runs.
+    #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Sign for Secure Boot.
+    #[serde(rename = "secureboot", skip_serializing_if = "Option::is_none")]
+    pub secure_boot: Option<bool>,
+    /// The system's name, if not `Talos`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub name: String,
+    /// The version of Talos.
+    #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
+    pub version: Option<TalosVersion>,
+    /// What differs from a plain Talos.
+    #[serde(skip_serializing_if = "is_default")]
+    pub customization: Customization,
+    /// The parts.
+    #[serde(skip_serializing_if = "is_default")]
+    pub input: Input,
+    /// The overlay of a single-board computer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<Overlay>,
+    /// What is made.
+    pub output: OutputOptions,
+}
+
+/// What differs from a plain Talos.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Customization {
+    /// Kernel arguments: added to the defaults; `-key` and `-key=value` take one away.
+    #[serde(skip_serializing_if = "is_default")]
+    pub extra_kernel_args: Vec<String>,
+    /// What the META partition holds.
+    #[serde(skip_serializing_if = "is_default")]
+    pub meta_contents: Vec<MetaValue>,
+    /// A machine configuration to build in, as YAML text.
+    #[serde(skip_serializing_if = "is_default")]
+    pub embedded_machine_configuration: String,
+}
+
+/// An overlay of a single-board computer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Overlay {
+    /// Its installer's name.
+    pub name: String,
+    /// Its image.
+    pub image: ContainerAsset,
+    /// What its installer is told.
+    #[serde(skip_serializing_if = "is_default")]
+    pub options: BTreeMap<String, serde_json::Value>,
+}
+
+/// What is made, and how it is packed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct OutputOptions {
+    /// What is made.
+    #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<OutputKind>,
+    /// For a disk image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_options: Option<ImageOptions>,
+    /// For an ISO.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iso_options: Option<IsoOptions>,
+    /// How it is packed.
+    #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
+    pub out_format: Option<OutFormat>,
+}
+
+/// What can be said about a disk image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ImageOptions {
+    /// Bytes, before what newer versions and a second bootloader add.
+    #[serde(skip_serializing_if = "is_default")]
+    pub disk_size: u64,
+    /// The file's format.
+    #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
+    pub disk_format: Option<DiskFormat>,
+    /// Options of that format, as qemu-img(1) takes them after `-o`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub disk_format_options: String,
+    /// Bytes in a sector: 512, also if 0, or 4096.
+    #[serde(skip_serializing_if = "is_default")]
+    pub disk_sector_size: u32,
+    /// What firmware starts.
+    #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
+    pub bootloader: Option<Bootloader>,
+    /// When Secure Boot keys are enrolled.
+    #[serde(
+        rename = "sdBootEnrollKeys",
+        deserialize_with = "choice",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub enroll_keys: Option<EnrollKeys>,
+}
+
+/// What can be said about an ISO.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct IsoOptions {
+    /// When Secure Boot keys are enrolled.
+    #[serde(
+        rename = "sdBootEnrollKeys",
+        deserialize_with = "choice",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub enroll_keys: Option<EnrollKeys>,
+    /// What firmware starts.
+    #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
+    pub bootloader: Option<Bootloader>,
+}
+
+impl Profile {
+    /// Reads a profile's YAML.
+    ///
+    /// # Errors
+    /// It is no YAML, has a key no profile has (the message names the nearest that exists
+    /// there), or a value that cannot be.
+    pub fn from_yaml(text: &str) -> Result<Self> {
+        // Fewer options than the defaults: a profile has no use for aliases, and its keys
+        // cannot collide.
+        serde_saphyr::from_str(text).map_err(|error| Error::input(describe(&error)))
+    }
+
+    /// The built-in profile of this name.
+    ///
+    /// # Errors
+    /// There is none; the message names the nearest.
+    pub fn base(name: &str) -> Result<Self> {
+        base::find(name)
+    }
+
+    /// The names of the built-in profiles, sorted.
+    pub fn base_names() -> impl Iterator<Item = &'static str> {
+        base::names()
+    }
+}
+
+/// One line: where in the text, what is wrong, what was probably meant.
+fn describe(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error as Yaml;
+
+    let error = error.without_snippet();
+    let place = error
+        .location()
+        .map(|at| format!("line {} column {}: ", at.line(), at.column()))
+        .unwrap_or_default();
+    let what = match error {
+        Yaml::SerdeUnknownField { field, expected, .. } => {
+            match nearest(field, expected.iter().copied()) {
+                Some(meant) => format!("key {field:?} is unknown: did you mean {meant:?}?"),
+                None => format!("key {field:?} is unknown: here stand {}", expected.join(", ")),
+            }
+        }
+        other => other.to_string(),
+    };
+    format!("profile: {place}{what}")
+}

@@ -1,0 +1,157 @@
+//! The words a profile chooses from.
+
+use crate::talos::{Error, Result, nearest};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{fmt, str::FromStr};
+
+macro_rules! words {
+    (
+        $(#[$doc:meta])* $name:ident as $what:literal {
+            $($(#[$word_doc:meta])* $word:ident = $text:literal,)+
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$word_doc])* $word,)+
+        }
+
+        impl $name {
+            /// Every choice.
+            pub const ALL: &[Self] = &[$(Self::$word),+];
+
+            /// The word in a profile.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$word => $text,)+
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            /// Reads the word, in upper or lower case.
+            fn from_str(text: &str) -> Result<Self> {
+                pick($what, text, Self::ALL, Self::name)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+    };
+}
+
+words! {
+    /// What is made.
+    OutputKind as "output kind" {
+        /// An ISO 9660 image to boot from.
+        Iso = "iso",
+        /// A disk image with Talos installed.
+        Image = "image",
+        /// A container image that installs and upgrades Talos.
+        Installer = "installer",
+        /// The Linux kernel.
+        Kernel = "kernel",
+        /// The initramfs with the extensions.
+        Initramfs = "initramfs",
+        /// The unified kernel image.
+        Uki = "uki",
+        /// The kernel command line, as text.
+        Cmdline = "cmdline",
+    }
+}
+
+words! {
+    /// How the artifact is packed.
+    OutFormat as "output format" {
+        /// Not at all.
+        Raw = "raw",
+        /// A gzipped tar archive with the artifact in it.
+        TarGz = ".tar.gz",
+        /// XZ.
+        Xz = ".xz",
+        /// gzip.
+        Gz = ".gz",
+        /// Zstandard.
+        Zst = ".zst",
+    }
+}
+
+words! {
+    /// The format of a disk image.
+    DiskFormat as "disk format" {
+        /// The disk's bytes.
+        Raw = "raw",
+        /// QEMU's copy-on-write format, version 2 or 3.
+        Qcow2 = "qcow2",
+        /// Microsoft's virtual hard disk (VPC).
+        Vhd = "vhd",
+        /// An Open Virtualization archive with a stream-optimised VMDK.
+        Ova = "ova",
+    }
+}
+
+words! {
+    /// What firmware starts.
+    Bootloader as "bootloader" {
+        /// GRUB for BIOS, systemd-boot for UEFI.
+        DualBoot = "dual-boot",
+        /// systemd-boot; UEFI only.
+        SdBoot = "sd-boot",
+        /// GRUB.
+        Grub = "grub",
+    }
+}
+
+words! {
+    /// When systemd-boot enrols the Secure Boot keys: `secure-boot-enroll` in loader.conf(5).
+    EnrollKeys as "key enrolment" {
+        /// In virtual machines, where a mistake can be mended.
+        IfSafe = "if-safe",
+        /// When chosen in its menu.
+        Manual = "manual",
+        /// At once, where the firmware is in setup mode.
+        Force = "force",
+        /// Never.
+        Off = "off",
+    }
+}
+
+fn pick<T: Copy>(what: &str, text: &str, all: &[T], name: fn(T) -> &'static str) -> Result<T> {
+    let known = all.iter().copied().find(|&word| name(word).eq_ignore_ascii_case(text));
+    known.ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|&word| name(word)).collect();
+        Error::input(match nearest(text, names.iter().copied()) {
+            Some(meant) => format!("{what} {text:?} is unknown: did you mean {meant:?}?"),
+            None => format!("{what} {text:?} is unknown: one of {}", names.join(", ")),
+        })
+    })
+}
+
+/// Reads a word where the empty text, `none` and `unknown` stand for no choice: they are the
+/// imager's names for its zero values, and it prints them.
+pub(super) fn choice<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = Error>,
+{
+    match Option::<String>::deserialize(deserializer)?.as_deref() {
+        None | Some("" | "none" | "unknown") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(de::Error::custom),
+    }
+}
+
+/// Leaves out what equals its default, as an empty profile has it.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -24,9 +24,10 @@ pub const COMMAND_VARIABLE: &str = "TALOS_IMAGE_COMMAND";
 pub const VERSION: &str = "v1.11.0";
 
 fn from_environment(variable: &str) -> PathBuf {
-    env::var_os(variable).map(PathBuf::from).unwrap_or_else(|| {
-        panic!("{variable} is not set: run these tests by `cargo xtask test`, which gets the real parts first")
-    })
+    let Some(value) = env::var_os(variable) else {
+        panic!("{variable} is not set: run `cargo xtask test`, which gets the real parts first");
+    };
+    value.into()
 }
 
 /// A real part, by its path in the parts folder:

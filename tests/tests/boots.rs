@@ -1,5 +1,7 @@
 //! Every medium boots on the firmware it is made for, with its extensions in place.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path};
 use system_tests::{
     build, image, part,

@@ -4,6 +4,8 @@
 //! outside it can be seen: with `nokaslr` the kernel's `wrmsr 0x79` stands where its ELF says, and
 //! a stop there finds in edx:eax where the patch lies in the guest's memory.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path};
 use system_tests::{
     build, image, linux, part,

@@ -10,6 +10,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -136,7 +137,7 @@ fn unpack(debs: &[PathBuf], dir: &Path) -> Result<()> {
             () => architecture,
         };
         apt::unpack(deb, &dir.join(place))?;
-        versions.push_str(&format!("{name} {} {architecture}\n", version.replace("%3a", ":")));
+        let _ = writeln!(versions, "{name} {} {architecture}", version.replace("%3a", ":"));
     }
     Ok(fs::write(dir.join("packages.txt"), versions)?)
 }

@@ -2,7 +2,7 @@
 
 use crate::oci::{Content, Files, Layout};
 use anyhow::{Context as _, Result};
-use std::{fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 use system_tests::VERSION;
 
 /// Stands in for the registry in references. Nothing is ever fetched from it.
@@ -44,11 +44,10 @@ pub(crate) fn write(parts: &Path) -> Result<()> {
     ] {
         let reference = reference(extension.name, &extension.version);
         let digest = layout.image(&reference, &extension.image())?;
-        digests += &format!("{reference}@{digest}\n");
-        descriptions += &format!(
-            "{reference}@{digest}:\n  author: talos-image\n  description: {}\n",
-            extension.description
-        );
+        let pinned = format!("{reference}@{digest}");
+        let _ = writeln!(digests, "{pinned}");
+        let about = extension.description;
+        let _ = writeln!(descriptions, "{pinned}:\n  author: talos-image\n  description: {about}");
         references.push(reference);
     }
     let catalogue = reference("extensions", VERSION);
@@ -157,10 +156,9 @@ fn folder(dir: &Path, inside: &str) -> Result<Files> {
 fn date_of(packages: &str, package: &str) -> Result<String> {
     packages
         .lines()
-        .filter_map(|line| {
+        .find_map(|line| {
             line.strip_prefix(package)?.split(['.', '-', ' ']).find(|word| word.len() == 8)
         })
-        .next()
         .map(str::to_owned)
         .with_context(|| format!("the version of {package} has no date"))
 }

@@ -2,10 +2,16 @@
 
 use anyhow::{Context as _, Result};
 use image_core::{
-    blob::Blob,
+    blob::{Blob, Scratch},
+    formats::{cpio, squashfs},
     tree::{Node, Tree, TreePath},
 };
-use std::{fs, io::Read as _, path::Path};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    num::NonZeroUsize,
+    path::Path,
+};
 
 /// The first program.
 pub(crate) const INIT: &str = include_str!("../../../fixtures/guest/init");
@@ -56,31 +62,14 @@ pub(crate) fn write(busybox: &Path, modules: &Path, to: &Path) -> Result<()> {
         let path = TreePath::new(&format!("modules/{number}-{name}.ko"))?;
         initramfs.insert(path, Node::file(Blob::from(plain), 0o644));
     }
-    // INTERIM
-    by_hand(&root, &scratch.path().join("root"))?;
-    let image = scratch.path().join("r.sqsh");
-    crate::step(
-        std::process::Command::new("mksquashfs")
-            .arg(scratch.path().join("root"))
-            .arg(&image)
-            .args(["-quiet", "-no-progress", "-all-root", "-comp", "zstd"]),
-    )?;
-    initramfs.insert(TreePath::new("rootfs.sqsh")?, Node::file(Blob::open(&image)?, 0o644));
-    by_hand(&initramfs, &scratch.path().join("i"))?;
-    crate::step(std::process::Command::new("sh").current_dir(scratch.path().join("i")).args(["-c", &format!("find . -mindepth 1 -printf '%P\\n' | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet | zstd -18 -q -f -o {}", to.display())]))
-}
+    let options = squashfs::Options {
+        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        ..squashfs::Options::default()
+    };
+    let image = squashfs::image(&root, &options, &Scratch::new(scratch.path()), &|_| {})?;
+    initramfs.insert(TreePath::new("rootfs.sqsh")?, Node::file(image, 0o644));
 
-fn by_hand(tree: &Tree, dir: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    for (path, _, node) in tree.iter() {
-        let at = dir.join(path.as_str());
-        match node.content() {
-            None => fs::create_dir_all(&at)?,
-            Some(content) => {
-                fs::write(&at, content.to_vec(1 << 30)?)?;
-                fs::set_permissions(&at, fs::Permissions::from_mode(node.mode))?;
-            }
-        }
-    }
-    Ok(())
+    let mut file = zstd::Encoder::new(fs::File::create(to)?, 18)?;
+    cpio::archive(&initramfs, 0)?.write_to(&mut file, &mut |_| {})?;
+    Ok(file.finish()?.flush()?)
 }

@@ -1,6 +1,6 @@
 //! Assembles Talos Linux boot media, offline.
 
-//pub mod assemble;
+pub mod assemble;
 pub mod blob;
 pub mod error;
 pub mod events;

@@ -86,12 +86,17 @@ impl TreePath {
     /// # Errors
     /// As [`TreePath::new`].
     pub fn join(&self, relative: &str) -> Result<Self, PathError> {
-        let below = Self::new(relative)?;
-        Ok(match (self.is_root(), below.is_root()) {
-            (true, _) => below,
+        Ok(self.with(&Self::new(relative)?))
+    }
+
+    /// This path with `below` after it.
+    #[must_use]
+    pub fn with(&self, below: &Self) -> Self {
+        match (self.is_root(), below.is_root()) {
+            (true, _) => below.clone(),
             (_, true) => self.clone(),
             _ => Self(format!("{}/{}", self.0, below.0)),
-        })
+        }
     }
 
     /// What is left of this path under `directory`; none if it does not stand there.
@@ -346,6 +351,21 @@ impl Tree {
             .map(|(path, &ino)| (path, ino, &self.inodes[ino.0]))
     }
 
+    /// Puts all that `other` holds below its root under `directory`, which need not be there.
+    /// Hard links in `other` stay hard links.
+    pub fn graft(&mut self, directory: &TreePath, other: &Self) {
+        let mut moved = BTreeMap::new();
+        for (path, ino, node) in other.iter().filter(|(path, ..)| !path.is_root()) {
+            let path = directory.with(path);
+            self.make_room(&path, node.is_directory());
+            let new = *moved.entry(ino).or_insert_with(|| {
+                self.inodes.push(node.clone());
+                Ino(self.inodes.len() - 1)
+            });
+            self.paths.insert(path, new);
+        }
+    }
+
     /// What stands at and below `directory`, as a tree of its own with that directory as the
     /// root; empty if it is not there. Hard links inside it stay hard links.
     #[must_use]
@@ -428,5 +448,12 @@ mod tests {
         let inos: Vec<_> = sub.iter().filter(|(p, ..)| !p.is_root()).map(|(_, i, _)| i).collect();
         assert_eq!(inos.len(), 2);
         assert_eq!(inos[0], inos[1]);
+
+        let mut whole = Tree::new();
+        whole.insert(path("e/a"), Node::file("old", 0o644));
+        whole.graft(&path("e"), &sub);
+        assert_eq!(listing(&whole), ["/", "e", "e/a", "e/b"]);
+        whole.get_mut(&path("e/a")).unwrap().mode = 0o400;
+        assert_eq!(whole.get(&path("e/b")).unwrap().mode, 0o400);
     }
 }

@@ -109,8 +109,7 @@ pub(super) fn unpack(
     let subject = image.reference.to_string();
     let total = Some(image.layers.iter().map(|layer| layer.size).sum());
     cx.observer.on(&Event::Started { step, subject: &subject, total });
-    let mut on_bytes =
-        |bytes| cx.observer.on(&Event::Advanced { step, subject: &subject, bytes });
+    let mut on_bytes = |bytes| cx.observer.on(&Event::Advanced { step, subject: &subject, bytes });
     let mut tree = Tree::new();
     let mut spool = Spool::new(cx.scratch);
     for layer in &image.layers {

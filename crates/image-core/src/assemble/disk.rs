@@ -33,11 +33,7 @@ pub(super) fn assemble(
             },
         })
         .collect();
-    let disk = gpt::Disk {
-        guid: disk.guid,
-        sector_size: disk.sector_size,
-        size: disk.size,
-        partitions,
-    };
+    let disk =
+        gpt::Disk { guid: disk.guid, sector_size: disk.sector_size, size: disk.size, partitions };
     gpt::disk(&disk).during(|| "laying out the disk".to_owned())
 }

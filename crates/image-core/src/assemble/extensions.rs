@@ -2,7 +2,7 @@
 
 use super::{Context, assets::unpack};
 use crate::{
-    blob::{Blob, Spool},
+    blob::Blob,
     error::{During, Error, ErrorKind, Result},
     events::Step,
     formats::{oci, tar},
@@ -11,10 +11,7 @@ use crate::{
     talos::extension::{self, LABEL_XATTR, MANIFEST, Metadata, ROOTFS},
     tree::{Tree, TreePath},
 };
-use std::{
-    collections::BTreeMap,
-    num::NonZeroUsize,
-};
+use std::collections::BTreeMap;
 
 /// The longest manifest, in bytes.
 const MANIFEST_LIMIT: u64 = 1 << 20;
@@ -31,11 +28,16 @@ pub(super) struct Extension {
 }
 
 /// Reads the plan's extensions, in its order.
-pub(super) fn load(extensions: &[plan::Extension], plan: &Plan, cx: &Context<'_>) -> Result<Vec<Extension>> {
+pub(super) fn load(
+    extensions: &[plan::Extension],
+    plan: &Plan,
+    cx: &Context<'_>,
+) -> Result<Vec<Extension>> {
     let mut names = BTreeMap::new();
     let mut loaded = Vec::with_capacity(extensions.len());
     for extension in extensions {
-        let one = load_one(extension, plan, cx).during(|| format!("extension {}", extension.name))?;
+        let one =
+            load_one(extension, plan, cx).during(|| format!("extension {}", extension.name))?;
         if let Some(other) = names.insert(one.metadata.name.clone(), &extension.name) {
             let what = format!(
                 "extensions {other} and {} are both named {:?}: leave one out",
@@ -61,9 +63,9 @@ fn load_one(extension: &plan::Extension, plan: &Plan, cx: &Context<'_>) -> Resul
     };
     let root = TreePath::ROOT;
     extension::check_root(image.children(&root).map(|(path, ..)| path.file_name()))?;
-    let manifest = image.file(MANIFEST).ok_or_else(|| {
-        Error::new(ErrorKind::Input, format!("{MANIFEST} is no regular file"))
-    })?;
+    let manifest = image
+        .file(MANIFEST)
+        .ok_or_else(|| Error::new(ErrorKind::Input, format!("{MANIFEST} is no regular file")))?;
     let manifest = manifest.to_vec(MANIFEST_LIMIT).during(|| MANIFEST.to_owned())?;
     let manifest = String::from_utf8(manifest)
         .map_err(|_| Error::new(ErrorKind::Input, format!("{MANIFEST} is no UTF-8 text")))?;

@@ -14,7 +14,7 @@ use crate::{
         cpio, initramfs, microcode, squashfs,
     },
     plan::{Initramfs, Plan},
-    talos::extension as rules,
+    talos::{TalosVersion, extension as rules},
     tree::{Node, Tree, TreePath},
 };
 
@@ -39,7 +39,7 @@ pub(super) fn assemble(
         Error::new(ErrorKind::Input, what)
     })?;
 
-    let layers = layers(&loaded, epoch, cx)?;
+    let layers = layers(&loaded, &whole.talos_version, epoch, cx)?;
     let archive = cpio::archive(&layers, epoch).during(|| "archiving the extensions".to_owned())?;
     let late = compressed(&archive, cx)?;
     let early = match early {
@@ -52,17 +52,34 @@ pub(super) fn assemble(
 /// Takes CPU microcode out of the extensions' firmware, into the archive the kernel looks at
 /// before all else.
 fn take_microcode(extensions: &mut [Extension]) -> Result<Option<Tree>> {
-    let mut early = microcode::Early::default();
+    let (mut intel, mut amd) = (Vec::new(), Vec::new());
     for index in rules::order(extensions.len()) {
-        early.take_from(&mut extensions[index].firmware)?;
+        let firmware = &mut extensions[index].firmware;
+        let files: Vec<_> = firmware
+            .iter()
+            .filter_map(|(path, _, node)| Some((path.clone(), node.content()?.clone())))
+            .collect();
+        for (path, content) in files {
+            match rules::microcode(path.as_str()) {
+                Some(rules::Microcode::Intel) => intel.push(content),
+                Some(rules::Microcode::Amd) => amd.push(content),
+                None => continue,
+            }
+            firmware.remove(&path);
+        }
     }
-    Ok(early.into_tree())
+    Ok(microcode::early_tree(&intel, &amd)?)
 }
 
 /// What stands behind the release's initramfs: a squashfs for each extension, their list, and
 /// the firmware that drivers ask for before the root file system is there.
-fn layers(extensions: &[Extension], epoch: u32, cx: &Context<'_>) -> Result<Tree> {
-    let firmware_dir = TreePath::new(rules::FIRMWARE)?;
+fn layers(
+    extensions: &[Extension],
+    version: &TalosVersion,
+    epoch: u32,
+    cx: &Context<'_>,
+) -> Result<Tree> {
+    let firmware_dir = TreePath::new(rules::firmware_dir(version))?;
     let mut tree = Tree::new();
     let mut listed = Vec::with_capacity(extensions.len());
     for index in rules::order(extensions.len()) {
@@ -74,7 +91,7 @@ fn layers(extensions: &[Extension], epoch: u32, cx: &Context<'_>) -> Result<Tree
         tree.graft(&firmware_dir, &extension.firmware);
         listed.push((image, &extension.metadata));
     }
-    let list = rules::config(&listed);
+    let list = rules::config(listed.iter().map(|(image, metadata)| (image.as_str(), *metadata)));
     tree.insert(TreePath::new(rules::CONFIG)?, Node::file(list, 0o644));
     Ok(tree)
 }

@@ -18,6 +18,20 @@ pub(super) fn assemble(iso: &Iso, plan: &Plan, assets: &Assets, cx: &Context<'_>
     let boot_manager = assets.program(&iso.esp.boot_manager)?;
     let uki = uki::assemble(&iso.uki, plan, assets, cx)?;
     let esp = esp::volume(&iso.esp, &boot_manager, &uki, SECTOR_SIZE, plan)?;
-    let _ = (esp, Tree::new(), iso9660::X);
-    todo()
+    let volume = iso9660::Volume {
+        volume_id: &iso.volume_id,
+        volume_set_id: &iso.volume_set_id,
+        preparer_id: "",
+        application_id: "TALOS-IMAGE",
+        // All that boots stands in the EFI system partition; nothing is stored twice.
+        tree: &Tree::new(),
+        esp: Some(iso9660::Esp {
+            content: esp,
+            guid: iso.esp_guid,
+            volume_guid: iso.volume_guid,
+            disk_guid: iso.disk_guid,
+        }),
+        epoch: plan.epoch,
+    };
+    iso9660::volume(&volume).during(|| "laying out the ISO".to_owned())
 }

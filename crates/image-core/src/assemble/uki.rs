@@ -32,7 +32,7 @@ pub(super) fn assemble(uki: &Uki, plan: &Plan, assets: &Assets, cx: &Context<'_>
         stub,
         os_release: uki.os_release.clone(),
         cmdline: uki.cmdline.clone(),
-        uname: kernel.version,
+        uname: kernel.release,
         splash,
         pcr_public_key: None,
         linux,

@@ -1,33 +1,34 @@
 //! The way back: opens any medium and says what is in it.
+//!
+//! [`Medium::open`] tells what a file is and reads its structure; [`inspect`] describes it as
+//! plain data, [`parts`] gives its pieces. Nothing is unpacked; pieces are ranges of the file.
 
+mod identify;
+mod initramfs;
+mod parts;
 pub mod report;
+mod uki;
+mod volume;
+
+pub use identify::Medium;
+pub use parts::{Part, parts};
 
 use crate::{blob::Blob, error::Result};
+use report::Report;
 
-/// Says what `file` is and what is in it. Reads all of it, once for the digests and once to
-/// look inside; memory does not grow with its size.
+/// Says what `file` is and what is in it. Reads all of it, for the digests and to look inside;
+/// memory does not grow with its size.
 ///
 /// # Errors
 /// It is none of the media this crate writes, or it is damaged: where and how.
-pub fn inspect(file: &Blob) -> Result<report::Report> {
-    let _ = file;
-    Err(crate::error::Error::new(crate::error::ErrorKind::Unsupported, "not written yet"))
-}
-
-/// A named piece of a medium, for extraction.
-#[derive(Clone, Debug)]
-pub struct Part {
-    /// Slash-separated name: `kernel`, `initramfs`, `cmdline`, `uki`, `esp/EFI/Linux/…`.
-    pub name: String,
-    /// Its bytes.
-    pub blob: Blob,
-}
-
-/// Every piece of a medium that can be extracted.
-///
-/// # Errors
-/// As [`inspect`].
-pub fn parts(file: &Blob) -> Result<Vec<Part>> {
-    let _ = file;
-    Err(crate::error::Error::new(crate::error::ErrorKind::Unsupported, "not written yet"))
+pub fn inspect(file: &Blob) -> Result<Report> {
+    let medium = match Medium::open(file)? {
+        Medium::Disk(disk) => report::Medium::Disk(volume::disk(&disk)?),
+        Medium::Iso(iso) => report::Medium::Iso(volume::iso(file, &iso)?),
+        Medium::Uki(contents) => report::Medium::Uki(Box::new(uki::describe(&contents)?)),
+        Medium::Kernel(kernel) => report::Medium::Kernel(uki::kernel(&kernel, file.len())),
+        Medium::Initramfs => report::Medium::Initramfs(initramfs::describe(file)?),
+        Medium::Cmdline(cmdline) => report::Medium::Cmdline { cmdline },
+    };
+    Ok(Report { size: file.len(), digest: file.digest()?, medium })
 }

@@ -48,6 +48,9 @@ pub struct Disk {
     pub sector_size: u32,
     /// Partitions in table order.
     pub partitions: Vec<Partition>,
+    /// What is wrong with the table, though it could be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<String>,
 }
 
 /// A GPT partition.
@@ -132,6 +135,9 @@ pub struct BootEntry {
 pub struct Uki {
     /// Architecture, by Talos's name.
     pub architecture: String,
+    /// The stub's program and version, such as `systemd-stub 257.13`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stub: Option<String>,
     /// Fields of `.osrel`.
     pub os_release: std::collections::BTreeMap<String, String>,
     /// `.uname`.
@@ -160,7 +166,7 @@ pub struct Section {
     pub profile: Option<usize>,
 }
 
-/// A boot profile of a UKI, and what the TPM will hold when it booted.
+/// A boot profile of a UKI.
 #[derive(Clone, Debug, Serialize)]
 pub struct Profile {
     /// `ID=`.
@@ -183,7 +189,7 @@ pub struct Kernel {
 }
 
 /// An initramfs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Initramfs {
     /// Its segments in order.
     pub segments: Vec<Segment>,
@@ -239,17 +245,27 @@ pub struct Extension {
 pub struct Microcode {
     /// `intel` or `amd`.
     pub vendor: String,
-    /// CPU signature as CPUID prints it (Intel), or the equivalence id (AMD), such as `0x00050654`.
-    pub signature: String,
-    /// Platform flags (Intel only), such as `0xb7`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub platforms: Option<String>,
+    /// The processors it is for.
+    pub processors: Vec<Processor>,
     /// Revision, such as `0x02007006`.
     pub revision: String,
-    /// Release date, `YYYY-MM-DD`.
-    pub date: String,
+    /// Release date, `YYYY-MM-DD`; none if the header has no date there.
+    pub date: Option<String>,
     /// Size.
     pub size: u64,
-    /// Whether its checksum is right.
-    pub sound: bool,
+    /// Whether its checksum is right; none for AMD, whose updates carry none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum_ok: Option<bool>,
+}
+
+/// A kind of processor.
+#[derive(Clone, Debug, Serialize)]
+pub struct Processor {
+    /// Family, model and stepping as Intel names its files, such as `06-55-04`.
+    pub name: String,
+    /// What CPUID leaf 1 gives in EAX, such as `0x00050654`.
+    pub signature: String,
+    /// The platforms it may sit in, one bit each (Intel only), such as `0xb7`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platforms: Option<String>,
 }

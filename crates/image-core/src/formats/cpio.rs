@@ -365,11 +365,13 @@ impl Fields {
     /// The member, from the header at byte `at` and the padded name behind it.
     fn entry(&self, name: &[u8], at: u64) -> Result<Entry> {
         let name = name.get(..self.name_len as usize).unwrap_or(name);
-        let Some((0, name)) = name.split_last() else {
+        let Some(len) = name.iter().position(|&byte| byte == 0) else {
             return Err(Error::corrupt(FORMAT, at + 110, "a name does not end with a NUL"));
         };
-        // Linux would take what stands before it as the whole name.
-        if name.contains(&0) {
+        // More NULs are how some writers align the content. Of anything else Linux would take
+        // what stands before it as the whole name, and others would not.
+        let (name, rest) = name.split_at(len);
+        if rest.iter().any(|&byte| byte != 0) {
             return Err(Error::corrupt(FORMAT, at + 110, "a name has a NUL inside"));
         }
         let name = std::str::from_utf8(name).map_err(|_| {

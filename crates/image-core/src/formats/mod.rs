@@ -8,6 +8,7 @@ pub mod compress;
 pub mod cpio;
 pub mod fat;
 pub mod gpt;
+pub mod initramfs;
 pub mod iso9660;
 pub mod linux;
 pub mod microcode;

@@ -25,7 +25,7 @@ pub(super) struct Decision {
 /// Fills the gaps of `profile` and refuses what this version does not make.
 pub(super) fn decide(profile: &Profile) -> Result<Decision> {
     let mut warnings = Vec::new();
-    let mut asked = profile.clone().merged()?;
+    let mut asked = profile.clone().over_base()?;
     let firmware = asked_bootloader(&asked);
     if firmware.is_none() {
         // Decided here, before sizes follow from it: without GRUB a disk needs no BOOT.
@@ -160,7 +160,9 @@ impl Plan {
                 },
                 volume_id: esp::iso_volume_id(&target.version),
                 volume_set_id: esp::iso_volume_set_id(&target.version),
-                disk_guid: seed::uuid(&subject, "iso"),
+                disk_guid: seed::uuid(&subject, "iso disk"),
+                esp_guid: seed::uuid(&subject, "iso esp"),
+                volume_guid: seed::uuid(&subject, "iso volume"),
             }),
             profile::Output::Image(disk) => {
                 let partitions = partitions(&target, disk.size)?;

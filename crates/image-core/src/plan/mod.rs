@@ -196,8 +196,12 @@ pub struct Iso {
     pub volume_id: String,
     /// ISO 9660 volume set identifier.
     pub volume_set_id: String,
-    /// Seed of the GUIDs of its partition table.
+    /// Its GUID when it is a disk.
     pub disk_guid: Uuid,
+    /// The GUID of the partition with the EFI system partition.
+    pub esp_guid: Uuid,
+    /// The GUID of the partition with the ISO 9660 volume.
+    pub volume_guid: Uuid,
 }
 
 /// A disk that Talos boots from.

@@ -87,3 +87,62 @@ fn defaults(version: &TalosVersion) -> impl Iterator<Item = &'static str> {
     .into_iter()
     .filter_map(|(wanted, arguments)| wanted.then_some(arguments))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::talos::{
+        Profile,
+        profile::{Customization, ImageOptions, OutputOptions},
+    };
+
+    fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> Option<T> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn agrees_with_the_imager() {
+        let table = include_str!("../../tests/golden/kernel-args.tsv");
+        for row in table.lines().filter(|row| !row.starts_with('#')) {
+            let columns: Vec<_> = row.split('\t').collect();
+            let [version, arch, platform, kind, secure, extra, meta, expected] = columns[..] else {
+                panic!("{row}");
+            };
+            let profile = Profile {
+                arch: parse(arch),
+                platform: parse(platform),
+                version: parse(version),
+                secure_boot: Some(secure == "secureboot"),
+                customization: Customization {
+                    extra_kernel_args: extra.split_whitespace().map(str::to_owned).collect(),
+                    meta_contents: meta.split_terminator(';').filter_map(parse).collect(),
+                    ..Customization::default()
+                },
+                output: OutputOptions {
+                    kind: parse(kind),
+                    image_options: Some(ImageOptions {
+                        disk_size: 1,
+                        disk_format: parse("raw"),
+                        ..ImageOptions::default()
+                    }),
+                    out_format: parse("raw"),
+                    ..OutputOptions::default()
+                },
+                ..Profile::default()
+            };
+            let target = profile.target().unwrap();
+            assert_eq!(kernel_args(&target, &[]).to_string(), expected, "{row}");
+        }
+    }
+
+    #[test]
+    fn an_overlay_replaces_what_the_platform_says() {
+        let profile = "{baseProfileName: iso, arch: arm64, version: 1.11.0}";
+        let target = Profile::from_yaml(profile).unwrap().target().unwrap();
+        let overlay = ["console=ttyS0".to_owned(), "x".to_owned()];
+        let cmdline = kernel_args(&target, &overlay).to_string();
+        let start =
+            "talos.platform=metal console=ttyS0 talos.halt_if_installed=1 x init_on_alloc=1";
+        assert!(cmdline.starts_with(start), "{cmdline}");
+    }
+}

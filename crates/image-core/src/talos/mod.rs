@@ -11,6 +11,7 @@ mod platform;
 pub mod profile;
 pub mod release;
 mod version;
+mod yaml;
 
 pub use arch::Arch;
 pub use nearest::nearest;

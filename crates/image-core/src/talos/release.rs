@@ -98,3 +98,25 @@ pub fn os_release(name: &str, version: &TalosVersion) -> String {
         ("VENDOR_URL", "https://www.siderolabs.com/"),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn os_release_of_a_derivative() {
+        let expected = "NAME=\"Talos New\"\nID=talos_new\nVERSION_ID=v1.11.0-alpha.1\n\
+            PRETTY_NAME=\"Talos New (v1.11.0-alpha.1)\"\nHOME_URL=\"https://www.talos.dev/\"\n\
+            BUG_REPORT_URL=\"https://github.com/siderolabs/talos/issues\"\n\
+            VENDOR_NAME=\"Sidero Labs\"\nVENDOR_URL=\"https://www.siderolabs.com/\"\n";
+        assert_eq!(os_release("Talos New", &"1.11.0-alpha.1".parse().unwrap()), expected);
+    }
+
+    #[test]
+    fn where_parts_lie() {
+        let version = "1.9.0".parse().unwrap();
+        assert_eq!(BootAsset::Initramfs.path(Arch::Arm64), "usr/install/arm64/initramfs.xz");
+        assert_eq!(reference(IMAGER, &version), "siderolabs/imager:v1.9.0");
+        assert_eq!(installer_repository(&version), "siderolabs/installer");
+    }
+}

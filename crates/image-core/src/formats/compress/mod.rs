@@ -5,8 +5,10 @@
 
 mod decoder;
 mod gzip;
+mod zstd_frame;
 
 pub use decoder::Decoder;
+pub(super) use zstd_frame::end as zstd_frame_end;
 
 use super::{Error, Result};
 use crate::blob::{Blob, Spool};

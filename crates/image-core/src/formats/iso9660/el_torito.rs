@@ -113,8 +113,7 @@ pub(super) fn read(blob: &Blob, boot_record: &[u8], end: u64) -> Result<Vec<Boot
     let [a, b, c, d] = [71, 72, 73, 74].map(|at| boot_record[at]);
     let at = u64::from(u32::from_le_bytes([a, b, c, d])) * BLOCK;
     let corrupt = |what: &str| Error::corrupt(FORMAT, at, format!("boot catalogue: {what}"));
-    let bytes: [u8; BLOCK as usize] =
-        blob.array(at).map_err(|_| corrupt("past the end of the volume"))?;
+    let bytes: [u8; 2048] = blob.array(at).map_err(|_| corrupt("past the end of the volume"))?;
     let mut entries = bytes.chunks_exact(ENTRY);
     let validation = entries.next().unwrap_or_default();
     if validation.first() != Some(&1) || words(validation).fold(0, u16::wrapping_add) != 0 {

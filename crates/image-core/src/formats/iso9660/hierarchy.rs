@@ -78,13 +78,12 @@ impl<'a> Hierarchy<'a> {
         let mut paths = Vec::new();
         for (path, ino, node) in tree.iter() {
             *links.entry(ino).or_default() += 1;
-            match path.parent() {
-                Some(parent) => in_directory.entry(parent).or_default().push((path, ino, node)),
-                None => {
-                    let identifier = vec![0];
-                    directories.push(Directory { node, parent: 0, identifier, children: vec![] });
-                    paths.push(path);
-                }
+            if let Some(parent) = path.parent() {
+                in_directory.entry(parent).or_default().push((path, ino, node));
+            } else {
+                let identifier = vec![0];
+                directories.push(Directory { node, parent: 0, identifier, children: vec![] });
+                paths.push(path);
             }
         }
         let mut number = 0;

@@ -8,11 +8,13 @@
 mod el_torito;
 mod hierarchy;
 mod name;
+mod reader;
 mod record;
 mod rock_ridge;
 mod writer;
 
 pub use el_torito::{BootEntry, Platform};
+pub use reader::{Found, read};
 pub use writer::{Esp, Volume, volume};
 
 const FORMAT: &str = "ISO 9660";
@@ -23,11 +25,18 @@ const DESCRIPTORS: u64 = 16;
 
 /// A number in both byte orders (sections 7.2.3 and 7.3.3).
 fn both_16(value: u16) -> [u8; 4] {
-    let ([a, b], [c, d]) = (value.to_le_bytes(), value.to_be_bytes());
-    [a, b, c, d]
+    let mut bytes = [0; 4];
+    bytes[..2].copy_from_slice(&value.to_le_bytes());
+    bytes[2..].copy_from_slice(&value.to_be_bytes());
+    bytes
 }
 
 fn both_32(value: u32) -> [u8; 8] {
-    let ([a, b, c, d], [e, f, g, h]) = (value.to_le_bytes(), value.to_be_bytes());
-    [a, b, c, d, e, f, g, h]
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&value.to_le_bytes());
+    bytes[4..].copy_from_slice(&value.to_be_bytes());
+    bytes
 }
+
+#[cfg(test)]
+mod tests;

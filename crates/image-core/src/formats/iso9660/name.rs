@@ -88,10 +88,10 @@ impl Identifiers {
 
 /// The identifier as it stands in a directory record; files have a version.
 pub(super) fn identifier(naming: Naming, name: &[u16], is_directory: bool) -> Vec<u8> {
-    let version: &[u16] = if is_directory { &[] } else { &[b';' as u16, b'1' as u16] };
-    let units = name.iter().chain(version);
+    let version = if is_directory { "" } else { ";1" };
+    let units = name.iter().copied().chain(version.encode_utf16());
     match naming {
         Naming::RockRidge => units.map(|unit| unit.to_le_bytes()[0]).collect(),
-        Naming::Joliet => units.flat_map(|unit| unit.to_be_bytes()).collect(),
+        Naming::Joliet => units.flat_map(u16::to_be_bytes).collect(),
     }
 }

@@ -1,7 +1,10 @@
 //! Rock Ridge fields: what POSIX knows of a file (RRIP 1.10, section 4.1; SUSP 1.10, section 5).
 
-use super::{FORMAT, both_32};
-use crate::formats::{Error, Result};
+use super::{BLOCK, FORMAT, both_32, record};
+use crate::{
+    blob::Blob,
+    formats::{Error, Result},
+};
 
 /// The longest field.
 const MAX_FIELD: usize = 255;
@@ -55,9 +58,7 @@ pub(super) fn attributes(mode: u32, links: u32, uid: u32, gid: u32) -> Vec<u8> {
 
 /// Times of change, access and of the attributes: all the same.
 pub(super) fn times(date: [u8; 7]) -> Vec<u8> {
-    let mut data = vec![0x0e];
-    data.extend([date; 3].concat());
-    field(*b"TF", &data)
+    field(*b"TF", &[[0x0e].as_slice(), &date, &date, &date].concat())
 }
 
 /// The file's name, in as many fields as it takes.
@@ -102,4 +103,100 @@ pub(super) fn link(target: &str) -> Result<Vec<Vec<u8>>> {
         }
     }
     Ok(data.into_iter().map(|data| field(*b"SL", &data)).collect())
+}
+
+/// What the fields of one record say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields {
+    pub(super) name: Option<String>,
+    /// Mode with file type, owner, group.
+    pub(super) attributes: Option<(u32, u32, u32)>,
+    /// The target of a symbolic link.
+    pub(super) link: Option<String>,
+}
+
+/// Pieces a record's fields may be in.
+const MAX_PIECES: usize = 64;
+
+/// The part of a record that the standard leaves to systems.
+fn system_use(directory_record: &[u8]) -> &[u8] {
+    let start = directory_record.get(32).map_or(0, |&len| record::length(len.into()));
+    directory_record.get(start..).unwrap_or_default()
+}
+
+/// How many bytes come before the fields of the other records, if the root's own record says
+/// that there are fields.
+pub(super) fn skip(root: &[u8]) -> Option<usize> {
+    match system_use(root) {
+        [b'S', b'P', 7, 1, 0xbe, 0xef, skip, ..] => Some(usize::from(*skip)),
+        _ => None,
+    }
+}
+
+/// Reads the fields of a directory record of the volume `blob`.
+pub(super) fn read(blob: &Blob, directory_record: &[u8], skip: usize) -> Result<Fields> {
+    let mut found = Fields::default();
+    let (mut name, mut link) = (Vec::new(), Link::default());
+    let mut piece = system_use(directory_record).get(skip..).unwrap_or_default().to_vec();
+    for _ in 0..MAX_PIECES {
+        let mut next = None;
+        let mut rest = piece.as_slice();
+        while let [a, b, len, _, ..] = *rest {
+            let Some((field, after)) = rest.split_at_checked(usize::from(len)) else { break };
+            rest = after;
+            let Some(data) = field.get(4..) else { break };
+            let long = |at: usize| super::reader::long(data, at);
+            match (&[a, b], data) {
+                (b"CE", _) if data.len() >= 24 => next = Some((long(0), long(8), long(16))),
+                (b"PX", _) if data.len() >= 32 => {
+                    found.attributes = Some((long(0), long(16), long(24)));
+                }
+                // Names of the directory itself and the one above have other flags and no text.
+                (b"NM", [0 | CONTINUES, text @ ..]) => name.extend_from_slice(text),
+                (b"SL", [_, parts @ ..]) => link.extend(parts),
+                (b"CL", _) => return Err(Error::unsupported(FORMAT, "a relocated directory")),
+                (b"ST", _) => break,
+                _ => {}
+            }
+        }
+        let Some((block, offset, len)) = next else { break };
+        let at = u64::from(block) * BLOCK + u64::from(offset);
+        piece = blob
+            .slice(at..at + u64::from(len))
+            .to_vec(BLOCK)
+            .map_err(|error| Error::corrupt(FORMAT, at, format!("Rock Ridge fields: {error}")))?;
+    }
+    if !name.is_empty() {
+        found.name = Some(String::from_utf8_lossy(&name).into_owned());
+    }
+    let is_link = found.attributes.is_some_and(|(mode, ..)| mode & 0o170_000 == S_IFLNK);
+    found.link = is_link.then(|| String::from_utf8_lossy(&link.target).into_owned());
+    Ok(found)
+}
+
+/// A link's target as its parts come.
+#[derive(Debug, Default)]
+struct Link {
+    target: Vec<u8>,
+    /// The last part goes on in the next.
+    continues: bool,
+}
+
+impl Link {
+    fn extend(&mut self, mut parts: &[u8]) {
+        while let [flags, len, rest @ ..] = parts {
+            let Some((text, after)) = rest.split_at_checked(usize::from(*len)) else { break };
+            parts = after;
+            if !(self.target.is_empty() || self.target == b"/" || self.continues) {
+                self.target.push(b'/');
+            }
+            self.target.extend_from_slice(match flags & 0x0e {
+                0x02 => b".",
+                0x04 => b"..",
+                0x08 => b"/",
+                _ => text,
+            });
+            self.continues = flags & CONTINUES != 0;
+        }
+    }
 }

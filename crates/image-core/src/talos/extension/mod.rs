@@ -1,11 +1,14 @@
 //! System extensions: what an extension's image holds, and how the initramfs lists them.
 
+mod microcode;
 mod range;
 
+pub use microcode::{Microcode, microcode};
 pub use range::VersionRange;
 
-use super::{Error, Quirk, Result, TalosVersion};
+use super::{Error, Quirk, Result, TalosVersion, yaml::Yaml};
 use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// The file at the root of an extension's image that says what it is.
 pub const MANIFEST: &str = "manifest.yaml";
@@ -75,6 +78,15 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+impl From<ManifestMetadata> for Metadata {
+    fn from(written: ManifestMetadata) -> Self {
+        let ManifestMetadata { name, version, author, description, compatibility, extra_info } =
+            written;
+        let talos = compatibility.and_then(|on| on.talos).unwrap_or_default().version;
+        Self { name, version, author, description, talos, extra_info }
+    }
+}
+
 impl Metadata {
     /// Reads a `manifest.yaml`. Keys it does not know it passes over, as Talos does.
     ///
@@ -88,10 +100,26 @@ impl Metadata {
                 "{MANIFEST}: version {version:?} is not known, only \"v1alpha1\""
             )));
         }
-        let ManifestMetadata { name, version, author, description, compatibility, extra_info } =
-            metadata.unwrap_or_default();
-        let talos = compatibility.and_then(|on| on.talos).unwrap_or_default().version;
-        Ok(Self { name, version, author, description, talos, extra_info })
+        Ok(metadata.unwrap_or_default().into())
+    }
+
+    /// The manifest, as [`Metadata::from_manifest`] reads it.
+    pub fn to_manifest(&self) -> String {
+        let version = Some(Yaml::text("v1alpha1"));
+        Yaml::map([("version", version), ("metadata", Some(self.yaml()))]).document(4)
+    }
+
+    fn yaml(&self) -> Yaml {
+        let text = |text: &str| Some(Yaml::text(text));
+        let constraint = Yaml::map([("version", text(&self.talos))]);
+        Yaml::map([
+            ("name", text(&self.name)),
+            ("version", text(&self.version)),
+            ("author", text(&self.author)),
+            ("description", text(&self.description)),
+            ("compatibility", Some(Yaml::map([("talos", Some(constraint))]))),
+            ("extraInfo", text(&self.extra_info).filter(|_| !self.extra_info.is_empty())),
+        ])
     }
 
     /// Whether the extension is for this version of Talos.
@@ -112,9 +140,42 @@ impl Metadata {
             return Ok(());
         }
         Err(Error::input(format!(
-            "extension {name} is for Talos {talos}, not {version}: take the one made for {version}"
+            "extension {name} is for Talos {talos}, not {version}: take the one made for it"
         )))
     }
+}
+
+/// The text of [`CONFIG`]: each image's file name with what is in it, in the order in which
+/// they are mounted.
+pub fn config<'a>(layers: impl IntoIterator<Item = (&'a str, &'a Metadata)>) -> String {
+    let layer = |(image, metadata): (&str, &Metadata)| {
+        Yaml::map([("image", Some(Yaml::text(image))), ("metadata", Some(metadata.yaml()))])
+    };
+    let layers = Yaml::List(layers.into_iter().map(layer).collect());
+    Yaml::map([("layers", Some(layers))]).document(4)
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    layers: Vec<ConfigLayer>,
+}
+
+#[derive(Deserialize)]
+struct ConfigLayer {
+    image: String,
+    #[serde(default)]
+    metadata: ManifestMetadata,
+}
+
+/// Reads the text of [`CONFIG`]: each image's file name with what is in it.
+///
+/// # Errors
+/// It is no YAML, or no list of extensions.
+pub fn read_config(text: &str) -> Result<Vec<(String, Metadata)>> {
+    let config: Config = serde_saphyr::from_str(text)
+        .map_err(|error| Error::input(format!("{CONFIG}: {}", error.without_snippet())))?;
+    Ok(config.layers.into_iter().map(|layer| (layer.image, layer.metadata.into())).collect())
 }
 
 /// Checks what stands at the root of an extension's image, by name.
@@ -164,4 +225,122 @@ pub fn firmware_dir(version: &TalosVersion) -> &'static str {
 /// Where kernel modules stand, below the root.
 pub fn modules_dir(version: &TalosVersion) -> &'static str {
     if version.has(Quirk::UsrMerge) { "usr/lib/modules" } else { "lib/modules" }
+}
+
+/// The extension that carries a machine configuration; it comes after those of the request.
+pub fn embedded_config(config: &str) -> Metadata {
+    use std::fmt::Write as _;
+
+    let mut version = String::new();
+    for byte in Sha256::digest(config) {
+        // Writing to a string cannot fail.
+        let _ = write!(version, "{byte:02x}");
+    }
+    Metadata {
+        name: "embedded-config".to_owned(),
+        version,
+        author: "Imager".to_owned(),
+        description: "Virtual extension which embeds the machine configuration.".to_owned(),
+        talos: ">= 1.0.0".to_owned(),
+        extra_info: String::new(),
+    }
+}
+
+/// Where [`embedded_config`] has the configuration, below its root; mode 0400.
+pub const EMBEDDED_CONFIG: &str = "usr/local/etc/talos/config.yaml";
+/// The [`LABEL_XATTR`] of that file.
+pub const EMBEDDED_CONFIG_LABEL: &str = "system_u:object_r:system_state_t:s0";
+
+/// The extension with the module dependencies of all others, for the kernel of this release:
+/// what depmod wrote, under [`modules_dir`]. It comes last.
+pub fn module_dependencies(kernel_release: &str) -> Metadata {
+    Metadata {
+        name: "modules.dep".to_owned(),
+        version: kernel_release.to_owned(),
+        author: "Talos Machinery".to_owned(),
+        description: "Combined modules.dep for all extensions".to_owned(),
+        talos: String::new(),
+        extra_info: String::new(),
+    }
+}
+
+/// The file in the initramfs with the extension of [`module_dependencies`].
+pub const MODULE_DEPENDENCIES_IMAGE: &str = "modules.dep.sqsh";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YAML: &str = "
+version: v1alpha1
+metadata:
+  name: intel-ucode
+  version: 20250512
+  author:
+  description: |
+    Two
+    lines.
+  compatibility:
+    talos:
+      version: \">= v1.10.0\"
+  somethingNew: 1
+";
+
+    #[test]
+    fn manifests() {
+        let metadata = Metadata::from_manifest(YAML).unwrap();
+        assert_eq!((metadata.version.as_str(), metadata.author.as_str()), ("20250512", ""));
+        assert_eq!(Metadata::from_manifest(&metadata.to_manifest()).unwrap(), metadata);
+        assert!(metadata.check(&"1.11.0".parse().unwrap()).is_ok());
+        assert!(metadata.check(&"1.10.0-alpha.0".parse().unwrap()).is_ok());
+        let error = metadata.check(&"1.9.5".parse().unwrap()).unwrap_err().to_string();
+        let expected =
+            "extension intel-ucode is for Talos >= v1.10.0, not v1.9.5: take the one made for it";
+        assert_eq!(error, expected);
+        let broken = Metadata { talos: "~> 1".into(), ..metadata };
+        assert!(broken.check(&"1.9.5".parse().unwrap()).is_err());
+        for (from, to) in
+            [("v1alpha1", "v1alpha2"), ("version: v1alpha1", ""), ("metadata:", "metadata")]
+        {
+            assert!(Metadata::from_manifest(&YAML.replacen(from, to, 1)).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn config_is_what_the_imager_writes() {
+        let mut metadata = Metadata::from_manifest(YAML).unwrap();
+        metadata.author = "Sidero Labs".to_owned();
+        let mut plain = metadata.clone();
+        plain.description = "[intel] one: line".to_owned();
+        plain.extra_info = "customization: {}\n".to_owned();
+        let modules = module_dependencies("6.12.0-talos");
+        let layers =
+            [("0.sqsh", &metadata), ("1.sqsh", &plain), (MODULE_DEPENDENCIES_IMAGE, &modules)];
+        assert_eq!(config(layers), include_str!("../../../tests/golden/extensions.yaml"));
+        assert_eq!(config([]), "layers: []\n");
+    }
+
+    #[test]
+    fn embedded_configuration() {
+        let expected = "version: v1alpha1
+metadata:
+    name: embedded-config
+    version: 2a5c1276ba1c0a483d83c671b8276645063d9bdb257415a6b259223fffdeb619
+    author: Imager
+    description: Virtual extension which embeds the machine configuration.
+    compatibility:
+        talos:
+            version: '>= 1.0.0'
+";
+        assert_eq!(embedded_config("machine: {}\n").to_manifest(), expected);
+    }
+
+    #[test]
+    fn roots_and_order() {
+        assert_eq!(order(12), [0, 1, 10, 11, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert!(check_root(["manifest.yaml", "rootfs"]).is_ok());
+        for bad in [&["manifest.yaml"][..], &["rootfs"], &["manifest.yaml", "rootfs", "bin"]] {
+            assert!(check_root(bad.iter().copied()).is_err());
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! profile, fills the gaps as the imager does and gives a [`Target`], which has none.
 
 mod base;
+mod dump;
+mod fill;
 mod input;
 mod target;
 mod words;
@@ -151,8 +153,6 @@ impl Profile {
     /// It is no YAML, has a key no profile has (the message names the nearest that exists
     /// there), or a value that cannot be.
     pub fn from_yaml(text: &str) -> Result<Self> {
-        // Fewer options than the defaults: a profile has no use for aliases, and its keys
-        // cannot collide.
         serde_saphyr::from_str(text).map_err(|error| Error::input(describe(&error)))
     }
 
@@ -168,6 +168,10 @@ impl Profile {
     pub fn base_names() -> impl Iterator<Item = &'static str> {
         base::names()
     }
+}
+
+fn missing(key: &str) -> Error {
+    Error::input(format!("profile: {key} is not given"))
 }
 
 /// One line: where in the text, what is wrong, what was probably meant.
@@ -189,4 +193,99 @@ fn describe(error: &serde_saphyr::Error) -> String {
         other => other.to_string(),
     };
     format!("profile: {place}{what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::Blob;
+
+    #[test]
+    fn base_profiles_are_filled_as_the_imager_fills_them() {
+        let table = include_str!("../../../tests/golden/profiles.tsv");
+        let rows = table.lines().filter(|row| !row.starts_with('#'));
+        let mut names = Vec::new();
+        for row in rows {
+            let columns: Vec<_> = row.split('\t').collect();
+            let [name, arch, version, file, sum] = columns[..] else { panic!("{row}") };
+            let profile = Profile {
+                base_profile_name: name.to_owned(),
+                arch: Some(arch.parse().unwrap()),
+                version: Some(version.parse().unwrap()),
+                ..Profile::default()
+            };
+            let text = profile.clone().filled().unwrap().to_yaml();
+            let digest = Blob::from(text.clone()).digest().unwrap().to_string();
+            assert!(digest.contains(sum), "{row}\n{text}");
+            assert_eq!(profile.target().unwrap().packed_file_name(), file, "{row}");
+            names.push(name);
+        }
+        names.dedup();
+        assert!(Profile::base_names().eq(names));
+    }
+
+    #[test]
+    fn a_whole_profile() {
+        let profile =
+            Profile::from_yaml(include_str!("../../../tests/golden/profile.yaml")).unwrap();
+        let filled = profile.filled().unwrap().to_yaml();
+        assert_eq!(filled, include_str!("../../../tests/golden/profile-filled.yaml"));
+        assert_eq!(Profile::from_yaml(&filled).unwrap().to_yaml(), filled);
+    }
+
+    #[test]
+    fn refusals_name_the_place_and_the_mend() {
+        let base = "baseProfileName: iso\narch: amd64\nversion: v1.11.0\n";
+        let target = |yaml: &str| Profile::from_yaml(&format!("{base}{yaml}"))?.target();
+        for (yaml, expected) in [
+            (
+                "outptu: {}",
+                "profile: line 4 column 1: key \"outptu\" is unknown: did you mean \"output\"?",
+            ),
+            (
+                "output:\n  imageOptions:\n    disksize: 1",
+                "profile: line 6 column 5: key \"disksize\" is unknown: did you mean \"diskSize\"?",
+            ),
+            ("output: {kind: isoo}", "output kind \"isoo\" is unknown: did you mean \"iso\"?"),
+            ("platform: matal", "platform \"matal\" is unknown: did you mean \"metal\"?"),
+            ("customization: {metaContents: [{key: 256, value: x}]}", "line 4"),
+            ("name: a\nname: b", "duplicate"),
+            (
+                "output: {kind: kernel}\ncustomization: {extraKernelArgs: [a]}",
+                "output kind kernel has no kernel arguments: leave it out",
+            ),
+            ("output: {kind: image, outFormat: raw}", "output.imageOptions.diskSize is not given"),
+            (
+                "output: {kind: image, imageOptions: {diskSize: 1, diskFormat: raw, diskSectorSize: 520}}",
+                "520 is neither 512 nor 4096",
+            ),
+            ("output: {kind: image, imageOptions: {diskSize: -1}}", "line 4"),
+        ] {
+            let error = target(yaml).unwrap_err().to_string();
+            assert!(error.contains(expected), "{yaml}\n{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        let error = Profile::base("metal-ukki").unwrap_err().to_string();
+        assert_eq!(error, "there is no base profile \"metal-ukki\": did you mean \"metal-uki\"?");
+    }
+
+    #[test]
+    fn what_is_said_goes_before_the_base_and_the_defaults() {
+        let yaml = "
+baseProfileName: metal
+arch: amd64
+version: 1.10.0
+output:
+  kind: ISO
+  isoOptions: {bootloader: grub}
+";
+        let target = Profile::from_yaml(yaml).unwrap().target().unwrap();
+        assert_eq!(target.packed_file_name(), "metal-amd64.iso.zst");
+        // 1.10 has no choice for ISOs.
+        let iso = Iso { bootloader: Bootloader::DualBoot, enroll_keys: EnrollKeys::IfSafe };
+        assert_eq!(target.output, Output::Iso(iso));
+        let target =
+            Profile::from_yaml(&yaml.replace("1.10.0", "1.12.0")).unwrap().target().unwrap();
+        assert!(matches!(target.output, Output::Iso(Iso { bootloader: Bootloader::Grub, .. })));
+    }
 }

@@ -2,9 +2,9 @@
 
 use super::{
     Bootloader, Customization, DiskFormat, EnrollKeys, Input, OutFormat, OutputKind, OutputOptions,
-    Overlay, Profile,
+    Overlay, Profile, fill::bootloader, missing,
 };
-use crate::talos::{Arch, Error, Platform, Quirk, Result, TalosVersion, partitions::Sizes};
+use crate::talos::{Arch, Error, Platform, Quirk, Result, TalosVersion};
 use serde::Serialize;
 
 /// What is to be made, decided in all points.
@@ -122,132 +122,74 @@ impl Target {
 }
 
 impl Profile {
-    /// This profile laid over its base profile, gaps left as they are.
-    ///
-    /// # Errors
-    /// There is no such base profile; the message names the nearest.
-    pub fn merged(self) -> Result<Self> {
-        match self.base_profile_name.as_str() {
-            "" => Ok(self),
-            name => {
-                let base = Self::base(name)?;
-                Ok(self.over(base))
-            }
-        }
-    }
-
     /// What this profile asks for: laid over its base profile, gaps filled, checked.
     ///
     /// # Errors
     /// Something needed is not said, or is said but not possible; the message names the key.
     pub fn target(self) -> Result<Target> {
-        let asked = self.merged()?;
-        let arch = asked.arch.ok_or_else(|| missing("arch", "amd64 or arm64"))?;
-        let platform = asked.platform.ok_or_else(|| missing("platform", "such as metal"))?;
-        let version = asked.version.ok_or_else(|| missing("version", "such as v1.11.0"))?;
-        let secure_boot = asked.secure_boot.unwrap_or(false);
-        if secure_boot && !version.has(Quirk::Uki) {
-            return Err(Error::unsupported(format!("Talos {version} has no Secure Boot")));
-        }
-        let out_format =
-            asked.output.out_format.ok_or_else(|| missing("output.outFormat", "such as raw"))?;
-        let output = output(asked.output, arch, &version, secure_boot)?;
+        let asked = self.over_base()?;
+        let input = asked.input.clone();
+        let filled = asked.fill()?;
+        let arch = filled.arch.ok_or_else(|| missing("arch"))?;
+        let platform = filled.platform.ok_or_else(|| missing("platform"))?;
+        let version = filled.version.ok_or_else(|| missing("version"))?;
+        let secure_boot = filled.secure_boot.unwrap_or(false);
+        let out_format = filled.output.out_format.ok_or_else(|| missing("output.outFormat"))?;
         let target = Target {
             arch,
             platform,
             secure_boot,
-            name: if asked.name.is_empty() { "Talos".to_owned() } else { asked.name },
+            name: filled.name,
+            output: output(filled.output, arch, &version, secure_boot)?,
             version,
-            customization: asked.customization,
-            input: asked.input,
-            overlay: asked.overlay,
-            output,
+            customization: filled.customization,
+            input,
+            overlay: filled.overlay,
             out_format,
         };
         target.check()?;
         Ok(target)
     }
-
-    /// This profile with the gaps filled from `base`; lists continue those of the base.
-    fn over(self, base: Self) -> Self {
-        let image_options = match (self.output.image_options, base.output.image_options) {
-            (Some(asked), Some(base)) => Some(super::ImageOptions {
-                disk_size: unless_zero(asked.disk_size, base.disk_size),
-                disk_format: asked.disk_format.or(base.disk_format),
-                disk_format_options: unless_zero(
-                    asked.disk_format_options,
-                    base.disk_format_options,
-                ),
-                disk_sector_size: unless_zero(asked.disk_sector_size, base.disk_sector_size),
-                bootloader: asked.bootloader.or(base.bootloader),
-                enroll_keys: asked.enroll_keys.or(base.enroll_keys),
-            }),
-            (asked, base) => asked.or(base),
-        };
-        let iso_options = match (self.output.iso_options, base.output.iso_options) {
-            (Some(asked), Some(base)) => Some(super::IsoOptions {
-                enroll_keys: asked.enroll_keys.or(base.enroll_keys),
-                bootloader: asked.bootloader.or(base.bootloader),
-            }),
-            (asked, base) => asked.or(base),
-        };
-        Self {
-            base_profile_name: String::new(),
-            platform: self.platform.or(base.platform),
-            secure_boot: self.secure_boot.or(base.secure_boot),
-            output: OutputOptions {
-                kind: self.output.kind.or(base.output.kind),
-                image_options,
-                iso_options,
-                out_format: self.output.out_format.or(base.output.out_format),
-            },
-            // The built-in profiles say nothing of the rest.
-            ..self
-        }
-    }
 }
 
+/// The output of a profile that was filled.
 fn output(
-    asked: OutputOptions,
+    filled: OutputOptions,
     arch: Arch,
     version: &TalosVersion,
     secure_boot: bool,
 ) -> Result<Output> {
-    let kind = asked.kind.ok_or_else(|| missing("output.kind", "such as iso"))?;
-    Ok(match kind {
+    Ok(match filled.kind.ok_or_else(|| missing("output.kind"))? {
         OutputKind::Iso => {
-            let options = asked.iso_options.unwrap_or_default();
-            // Before there was a choice, none was looked at.
-            let choice = options.bootloader.filter(|_| version.has(Quirk::IsoBootloaderChoice));
+            let options = filled.iso_options.unwrap_or_default();
             Output::Iso(Iso {
-                bootloader: bootloader(choice, arch, version, secure_boot),
+                // Before there was a choice, what was said of it was not looked at.
+                bootloader: bootloader(
+                    options.bootloader.filter(|_| version.has(Quirk::IsoBootloaderChoice)),
+                    arch,
+                    version,
+                    secure_boot,
+                ),
                 enroll_keys: options.enroll_keys.unwrap_or(EnrollKeys::IfSafe),
             })
         }
         OutputKind::Image => {
-            let options = asked.image_options.unwrap_or_default();
-            let bootloader = bootloader(options.bootloader, arch, version, secure_boot);
-            if options.disk_size == 0 {
-                return Err(missing("output.imageOptions.diskSize", "in bytes"));
-            }
+            let options = filled.image_options.unwrap_or_default();
+            let missing = |key| missing(&format!("output.imageOptions.{key}"));
             Output::Image(DiskImage {
-                size: Sizes::of(version)
-                    .grown(options.disk_size, bootloader)
-                    .ok_or_else(|| Error::input("output.imageOptions.diskSize is too large"))?,
+                size: options.disk_size,
                 sector_size: match options.disk_sector_size {
                     0 | 512 => 512,
                     4096 => 4096,
                     other => {
                         return Err(Error::input(format!(
-                            "output.imageOptions.diskSectorSize {other} is neither 512 nor 4096"
+                            "profile: output.imageOptions.diskSectorSize: {other} is neither 512 nor 4096"
                         )));
                     }
                 },
-                format: options
-                    .disk_format
-                    .ok_or_else(|| missing("output.imageOptions.diskFormat", "such as raw"))?,
+                format: options.disk_format.ok_or_else(|| missing("diskFormat"))?,
                 format_options: options.disk_format_options,
-                bootloader,
+                bootloader: options.bootloader.ok_or_else(|| missing("bootloader"))?,
                 enroll_keys: options.enroll_keys.unwrap_or(EnrollKeys::IfSafe),
             })
         }
@@ -257,22 +199,6 @@ fn output(
         OutputKind::Uki => Output::Uki,
         OutputKind::Cmdline => Output::Cmdline,
     })
-}
-
-/// What firmware starts. Secure Boot leaves no choice.
-fn bootloader(
-    choice: Option<Bootloader>,
-    arch: Arch,
-    version: &TalosVersion,
-    secure_boot: bool,
-) -> Bootloader {
-    match (choice, arch) {
-        _ if secure_boot => Bootloader::SdBoot,
-        (Some(chosen), _) => chosen,
-        (None, _) if !version.has(Quirk::SdBootForUefi) => Bootloader::Grub,
-        (None, Arch::Arm64) => Bootloader::SdBoot,
-        (None, Arch::Amd64) => Bootloader::DualBoot,
-    }
 }
 
 impl Target {
@@ -294,18 +220,10 @@ impl Target {
         if (plain || kind == OutputKind::Installer) && !meta_contents.is_empty() {
             return refused("META values");
         }
-        if kind == OutputKind::Uki && !self.version.has(Quirk::Uki) {
-            let version = &self.version;
-            return Err(Error::unsupported(format!("Talos {version} has no unified kernel image")));
+        if (kind == OutputKind::Uki || self.secure_boot) && !self.version.has(Quirk::Uki) {
+            let what = if self.secure_boot { "Secure Boot" } else { "unified kernel image" };
+            return Err(Error::unsupported(format!("Talos {} has no {what}", self.version)));
         }
         Ok(())
     }
-}
-
-fn missing(key: &str, example: &str) -> Error {
-    Error::input(format!("profile: {key} is not given: set it, {example}"))
-}
-
-fn unless_zero<T: Default + PartialEq>(asked: T, base: T) -> T {
-    if asked == T::default() { base } else { asked }
 }

@@ -1,0 +1,132 @@
+//! The pieces of a medium, by name.
+
+use super::{Medium, initramfs::microcode_files, uki, volume};
+use crate::{
+    blob::Blob,
+    error::Result,
+    formats::{
+        initramfs,
+        uki::{Contents, Section},
+    },
+};
+use std::collections::BTreeSet;
+
+/// What one segment of an initramfs may decompress to, in bytes.
+const SEGMENT_LIMIT: u64 = 64 << 30;
+
+/// A named piece of a medium.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Slash-separated: `kernel`, `initramfs`, `uki`, `esp/EFI/Linux/…`. No two are the same,
+    /// and none leads out of a directory.
+    pub name: String,
+    /// Its bytes, a range of the medium.
+    pub blob: Blob,
+}
+
+/// Every piece of a medium that can be extracted: the boot assets by their plain names, and
+/// under `esp/`, `partitions/`, `sections/` all there is, as it stands.
+///
+/// # Errors
+/// As [`inspect`](super::inspect).
+pub fn parts(file: &Blob) -> Result<Vec<Part>> {
+    let mut parts = Parts::default();
+    match Medium::open(file)? {
+        Medium::Disk(disk) => {
+            for (number, partition) in (1..).zip(&disk.disk.partitions) {
+                let name = match partition.name.as_str() {
+                    "" => number.to_string(),
+                    name => name.replace(['/', '\0'], "_"),
+                };
+                parts.add(format!("partitions/{name}"), &partition.content);
+                parts.volume(&partition.content)?;
+            }
+        }
+        Medium::Iso(iso) => {
+            if let Some(esp) = volume::esp_of_iso(&iso) {
+                parts.add("esp.img", &esp);
+                parts.volume(&esp)?;
+            }
+            for (path, _, node) in iso.tree.iter() {
+                if let Some(content) = node.content() {
+                    parts.add(format!("iso/{path}"), content);
+                }
+            }
+        }
+        Medium::Uki(contents) => parts.uki(&contents)?,
+        Medium::Initramfs => parts.initramfs(file)?,
+        Medium::Kernel(_) => parts.add("kernel", file),
+        Medium::Cmdline(_) => parts.add("cmdline", file),
+    }
+    Ok(parts.parts)
+}
+
+#[derive(Default)]
+struct Parts {
+    parts: Vec<Part>,
+    names: BTreeSet<String>,
+}
+
+impl Parts {
+    /// The first part of a name has it: a second UKI's kernel is reached through its sections.
+    fn add(&mut self, name: impl Into<String>, blob: &Blob) {
+        let name = name.into();
+        if self.names.insert(name.clone()) {
+            self.parts.push(Part { name, blob: blob.clone() });
+        }
+    }
+
+    fn volume(&mut self, content: &Blob) -> Result<()> {
+        let Some(volume) = volume::open_fat(content)? else { return Ok(()) };
+        for (path, _, node) in volume.tree.iter() {
+            let Some(content) = node.content() else { continue };
+            self.add(format!("esp/{path}"), content);
+            if let Some(contents) = uki::open(content) {
+                self.add("uki", content);
+                self.uki(&contents)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn uki(&mut self, contents: &Contents) -> Result<()> {
+        let plain = [
+            (Section::Linux, "kernel"),
+            (Section::Initrd, "initramfs"),
+            (Section::Cmdline, "cmdline"),
+            (Section::OsRelease, "os-release"),
+            (Section::Splash, "splash.bmp"),
+        ];
+        for (section, name) in plain {
+            if let Some(content) = contents.base.get(&section) {
+                self.add(name, content);
+            }
+        }
+        let mut directory = "sections".to_owned();
+        let mut profiles = contents.profiles.iter();
+        for row in &contents.image.sections {
+            if row.name == Section::Profile.name() {
+                let id = profiles.next().and_then(|profile| profile.id.clone());
+                let id = id.unwrap_or_default().replace(['/', '\0'], "_");
+                directory = format!("profiles/{id}");
+            }
+            let name = row.name.trim_start_matches('.').replace(['/', '\0'], "_");
+            self.add(format!("{directory}/{name}"), &contents.image.content(row));
+        }
+        match contents.base.get(&Section::Initrd) {
+            Some(content) => self.initramfs(content),
+            None => Ok(()),
+        }
+    }
+
+    fn initramfs(&mut self, file: &Blob) -> Result<()> {
+        for (number, segment) in initramfs::segments(file, SEGMENT_LIMIT)?.iter().enumerate() {
+            let suffix = segment.codec.map_or(String::new(), |codec| format!(".{}", codec.name()));
+            self.add(format!("segments/{number}.cpio{suffix}"), &segment.blob);
+            for (vendor, content) in microcode_files(segment)? {
+                self.add(format!("microcode/{vendor}.bin"), &content);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! Disks, ISOs and the file systems in them.
+
+use super::{report, uki};
+use crate::{
+    blob::{Blob, Extent},
+    error::{During, Result},
+    formats::{self, fat, gpt, iso9660},
+    tree::{Tree, TreePath},
+};
+
+/// The longest file that is shown as text, in bytes.
+const TEXT_LIMIT: u64 = 16 << 10;
+
+pub(super) fn disk(found: &gpt::Found) -> Result<report::Disk> {
+    Ok(report::Disk {
+        guid: found.disk.guid.to_string(),
+        sector_size: found.disk.sector_size,
+        partitions: partitions(found, true)?,
+        flaws: found.flaws.clone(),
+    })
+}
+
+pub(super) fn iso(file: &Blob, found: &iso9660::Found) -> Result<report::Iso> {
+    let mut boot_entries = Vec::new();
+    for entry in &found.boot {
+        boot_entries.push(report::BootEntry {
+            platform: match entry.platform {
+                iso9660::Platform::Bios => "BIOS".to_owned(),
+                iso9660::Platform::Uefi => "UEFI".to_owned(),
+                other => format!("{other:?}"),
+            },
+            offset: u64::from(entry.block) * 2048,
+            size: entry.content.len(),
+        });
+    }
+    // An ISO need not be a disk as well.
+    let partitions = match gpt::read(file) {
+        Ok(found) => partitions(&found, false)?,
+        Err(_) => Vec::new(),
+    };
+    let esp = match esp_of_iso(found) {
+        Some(content) => fat_volume(&content)?,
+        None => None,
+    };
+    Ok(report::Iso {
+        volume_id: found.volume_id.clone(),
+        volume_set_id: found.volume_set_id.clone(),
+        boot_entries,
+        partitions,
+        files: files(&found.tree)?,
+        esp,
+    })
+}
+
+/// What firmware of a UEFI machine boots of an ISO.
+pub(super) fn esp_of_iso(found: &iso9660::Found) -> Option<Blob> {
+    let uefi = |entry: &&iso9660::BootEntry| entry.platform == iso9660::Platform::Uefi;
+    found.boot.iter().find(uefi).map(|entry| entry.content.clone())
+}
+
+fn partitions(found: &gpt::Found, look_inside: bool) -> Result<Vec<report::Partition>> {
+    let mut partitions = Vec::new();
+    for (number, partition) in (1..).zip(&found.disk.partitions) {
+        if partition.size == 0 {
+            continue;
+        }
+        let volume = if look_inside { fat_volume(&partition.content)? } else { None };
+        partitions.push(report::Partition {
+            number,
+            label: partition.name.clone(),
+            type_guid: partition.type_guid.to_string(),
+            guid: partition.guid.to_string(),
+            offset: partition.start.unwrap_or(0),
+            size: partition.size,
+            volume,
+        });
+    }
+    Ok(partitions)
+}
+
+/// The FAT volume that `content` is; none if it is none.
+pub(super) fn fat_volume(content: &Blob) -> Result<Option<report::Volume>> {
+    let Some(volume) = open_fat(content)? else { return Ok(None) };
+    let serial = volume.volume_id;
+    Ok(Some(report::Volume {
+        label: volume.label.clone(),
+        serial: format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff),
+        files: files(&volume.tree)?,
+    }))
+}
+
+/// Reads a FAT volume where there is one.
+pub(super) fn open_fat(content: &Blob) -> Result<Option<fat::Volume>> {
+    let mut signature = [0; 2];
+    let boots = content.read_at(510, &mut signature).is_ok() && signature == [0x55, 0xaa];
+    let hole = matches!(content.extents().next(), None | Some(Extent::Hole { .. }));
+    if hole || !boots {
+        return Ok(None);
+    }
+    match fat::read(content) {
+        Ok(volume) => Ok(Some(volume)),
+        // Another boot sector than FAT's.
+        Err(error) if matches!(error.fault(), formats::Fault::Unsupported(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn files(tree: &Tree) -> Result<Vec<report::File>> {
+    let mut files = Vec::new();
+    for (path, _, node) in tree.iter() {
+        if let Some(content) = node.content() {
+            files.push(file(path, content).during(|| path.to_string())?);
+        }
+    }
+    Ok(files)
+}
+
+fn file(path: &TreePath, content: &Blob) -> Result<report::File> {
+    let uki = match uki::open(content) {
+        Some(contents) => Some(Box::new(uki::describe(&contents)?)),
+        None => None,
+    };
+    let text = if path.as_str().to_ascii_lowercase().ends_with(".conf") {
+        content.to_vec(TEXT_LIMIT).ok().and_then(|bytes| String::from_utf8(bytes).ok())
+    } else {
+        None
+    };
+    Ok(report::File {
+        path: path.to_string(),
+        size: content.len(),
+        digest: content.digest()?,
+        uki,
+        text,
+    })
+}

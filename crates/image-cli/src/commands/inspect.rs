@@ -1,0 +1,26 @@
+//! `talos-image inspect`
+
+use crate::{cli::Inspect, exit::Failure, render::Render};
+use anyhow::Context;
+use image_core::{blob::Blob, examine};
+use std::path::Path;
+
+/// Reports on every file; the ones that cannot be read do not keep the others from it.
+pub(crate) fn run(args: &Inspect, render: &dyn Render) -> anyhow::Result<()> {
+    let mut failed: Option<anyhow::Error> = None;
+    for file in &args.files {
+        if let Err(error) = one(file, render) {
+            if let Some(before) = failed.replace(error) {
+                render.failure(&Failure::from(&before));
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+fn one(file: &Path, render: &dyn Render) -> anyhow::Result<()> {
+    let blob = Blob::open(file)?;
+    let report = examine::inspect(&blob).with_context(|| file.display().to_string())?;
+    render.report(file, &report)?;
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! One command a file: what was asked becomes calls of `image-core`.
+
+pub(crate) mod build;
+pub(crate) mod completions;
+pub(crate) mod extract;
+pub(crate) mod inspect;
+pub(crate) mod man;
+mod write;

@@ -1,0 +1,73 @@
+//! All printing: for people, or as JSON for programs.
+
+mod human;
+mod json;
+mod report;
+mod text;
+
+use crate::{cli::Global, exit::Failure};
+use image_core::{
+    events::Observer,
+    examine::{Part, report::Report},
+    plan::Plan,
+};
+use std::{io, path::Path};
+
+/// Says on stdout what came out, and on stderr how it went.
+pub(crate) trait Render: Observer {
+    /// What would be built.
+    fn plan(&self, plan: &Plan) -> io::Result<()>;
+    /// A file was written: an artifact, a part, a manual page.
+    fn written(&self, written: &Written<'_>) -> io::Result<()>;
+    /// What `file` is and what is in it.
+    fn report(&self, file: &Path, report: &Report) -> io::Result<()>;
+    /// What can be taken out of a medium.
+    fn parts(&self, parts: &[Part]) -> io::Result<()>;
+    /// The command, or its work on one file, failed.
+    fn failure(&self, failure: &Failure);
+}
+
+/// A file that was written.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Written<'a> {
+    /// What it is, and where: `{"artifact": path}`.
+    #[serde(flatten)]
+    pub(crate) what: What<'a>,
+    /// The name it has of itself, wherever it was put.
+    pub(crate) name: &'a str,
+    /// Its length in bytes.
+    pub(crate) size: u64,
+}
+
+/// What a written file is, and its path.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum What<'a> {
+    Artifact(&'a Path),
+    Part(&'a Path),
+    Page(&'a Path),
+}
+
+impl<'a> What<'a> {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &'a Path {
+        match self {
+            Self::Artifact(path) | Self::Part(path) | Self::Page(path) => path,
+        }
+    }
+}
+
+/// The renderer that was asked for.
+pub(crate) fn new(global: Global) -> Box<dyn Render> {
+    if global.json {
+        Box::new(json::Json::new(global))
+    } else {
+        Box::new(human::Human::new(global))
+    }
+}
+
+/// The renderer for arguments that could not be read: all that counts is whether a program asks.
+pub(crate) fn of_arguments() -> Box<dyn Render> {
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    new(Global { json, quiet: false, no_progress: false, threads: None })
+}

@@ -1,0 +1,437 @@
+//! What is in a medium, as text for people.
+
+use super::text::{
+    Column::{self, Left, Right},
+    Text, size,
+};
+use image_core::{
+    blob::Digest,
+    examine::report::{
+        BootEntry, Disk, Extension, File, Initramfs, Iso, Kernel, Medium, Microcode, Partition,
+        Report, Section, Segment, Uki, Volume,
+    },
+};
+use std::path::Path;
+
+/// Members of one archive that are listed; firmware has thousands.
+const ENTRIES: usize = 16;
+
+/// The report as text, ending in a newline.
+pub(super) fn text(file: &Path, report: &Report) -> String {
+    let mut text = Text::default();
+    text.titled(&file.display().to_string(), |text| {
+        let medium = [
+            ("kind", kind(&report.medium)),
+            ("size", exact(report.size)),
+            ("sha256", report.digest.hex()),
+        ];
+        match &report.medium {
+            Medium::Disk(it) => {
+                text.fields(&with(medium, disk(it)));
+                partitions(text, &it.partitions);
+            }
+            Medium::Iso(it) => iso(text, medium, it),
+            Medium::Uki(it) => {
+                text.fields(&with(medium, uki_fields(it)));
+                uki(text, it);
+            }
+            Medium::Kernel(it) => text.fields(&with(medium, kernel_fields(it))),
+            Medium::Initramfs(it) => {
+                text.fields(&medium);
+                initramfs(text, it);
+            }
+            Medium::Cmdline { cmdline } => text.fields(&with(medium, [("cmdline", one(cmdline))])),
+            _ => text.fields(&medium),
+        }
+    });
+    text.finish()
+}
+
+type Field = (&'static str, String);
+
+fn with<const N: usize>(first: [Field; 3], rest: [Field; N]) -> Vec<Field> {
+    first.into_iter().chain(rest).collect()
+}
+
+fn kind(medium: &Medium) -> String {
+    match medium {
+        Medium::Disk(_) => "GPT disk image",
+        Medium::Iso(_) => "ISO 9660 image",
+        Medium::Uki(_) => "unified kernel image",
+        Medium::Kernel(_) => "kernel",
+        Medium::Initramfs(_) => "initramfs",
+        Medium::Cmdline { .. } => "kernel command line",
+        _ => "",
+    }
+    .to_owned()
+}
+
+fn disk(disk: &Disk) -> [Field; 2] {
+    [("guid", disk.guid.clone()), ("sectors", format!("{} bytes", disk.sector_size))]
+}
+
+fn iso(text: &mut Text, medium: [Field; 3], iso: &Iso) {
+    let names = [("volume", iso.volume_id.clone()), ("volume set", iso.volume_set_id.clone())];
+    text.fields(&with(medium, names));
+    if !iso.boot_entries.is_empty() {
+        let row = |entry: &BootEntry| {
+            [entry.platform.clone(), entry.offset.to_string(), size(entry.size)]
+        };
+        table(
+            text,
+            "El Torito boot entries",
+            [Left("firmware"), Right("offset"), Right("size")],
+            &iso.boot_entries,
+            row,
+        );
+    }
+    partitions(text, &iso.partitions);
+    files(text, "ISO 9660 files", &iso.files);
+    if let Some(esp) = &iso.esp {
+        volume(text, "EFI system partition", esp);
+    }
+}
+
+fn partitions(text: &mut Text, partitions: &[Partition]) {
+    if partitions.is_empty() {
+        return;
+    }
+    let columns =
+        [Right("#"), Left("label"), Right("offset"), Right("size"), Left("type"), Left("guid")];
+    table(text, "partitions", columns, partitions, |it| {
+        [
+            it.number.to_string(),
+            it.label.clone(),
+            it.offset.to_string(),
+            size(it.size),
+            type_name(&it.type_guid),
+            it.guid.clone(),
+        ]
+    });
+    for it in partitions {
+        if let Some(found) = &it.volume {
+            volume(text, &format!("partition {} {}", it.number, it.label), found);
+        }
+    }
+}
+
+/// The types Talos media use, by the names `sgdisk` gives them.
+fn type_name(guid: &str) -> String {
+    match guid.to_ascii_lowercase().as_str() {
+        "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" => "EFI system".to_owned(),
+        "21686148-6449-6e6f-744e-656564454649" => "BIOS boot".to_owned(),
+        "0fc63daf-8483-4772-8e79-3d69d8477de4" => "Linux filesystem".to_owned(),
+        _ => guid.to_owned(),
+    }
+}
+
+fn volume(text: &mut Text, name: &str, volume: &Volume) {
+    let heading = format!("{name}: FAT volume {}, serial {}", volume.label, volume.serial);
+    files(text, &heading, &volume.files);
+}
+
+fn files(text: &mut Text, heading: &str, files: &[File]) {
+    let columns = [Left("file"), Right("size"), Left("sha256")];
+    table(text, heading, columns, files, |it| [it.path.clone(), size(it.size), short(&it.digest)]);
+    for file in files {
+        if let Some(content) = &file.text {
+            text.section(&file.path, |text| {
+                for line in content.trim_end().lines() {
+                    text.line(line);
+                }
+            });
+        }
+        if let Some(found) = &file.uki {
+            text.section(&format!("{}: unified kernel image", file.path), |text| {
+                text.fields(&uki_fields(found));
+                uki(text, found);
+            });
+        }
+    }
+}
+
+fn uki_fields(uki: &Uki) -> [Field; 4] {
+    let os = |key| uki.os_release.get(key).cloned();
+    let name = os("PRETTY_NAME").or_else(|| os("NAME")).unwrap_or_default();
+    let version = os("VERSION_ID").or_else(|| os("VERSION")).unwrap_or_default();
+    let system = if name.contains(&version) { name } else { format!("{name} {version}") };
+    [
+        ("system", system),
+        ("architecture", uki.architecture.clone()),
+        ("uname", uki.uname.clone().unwrap_or_default()),
+        ("kernel", uki.kernel.as_ref().and_then(|it| it.version.clone()).unwrap_or_default()),
+    ]
+}
+
+fn uki(text: &mut Text, uki: &Uki) {
+    let columns = [Left("section"), Right("size"), Left("sha256"), Left("profile")];
+    table(text, "sections", columns, &uki.sections, |it: &Section| {
+        let profile = it.profile.and_then(|at| uki.profiles.get(at));
+        let profile = match (it.profile, profile) {
+            (Some(at), Some(profile)) if profile.id.is_empty() => at.to_string(),
+            (_, Some(profile)) => profile.id.clone(),
+            (Some(at), None) => at.to_string(),
+            (None, _) => String::new(),
+        };
+        [it.name.clone(), size(it.size), short(&it.digest), profile]
+    });
+    text.section("boot profiles", |text| {
+        for profile in &uki.profiles {
+            let heading = match (profile.id.as_str(), profile.title.as_str()) {
+                ("", "") => "(without a name)".to_owned(),
+                (id, "") => id.to_owned(),
+                (id, title) => format!("{id}: {title}"),
+            };
+            text.titled(&heading, |text| text.line(&one(&profile.cmdline)));
+        }
+    });
+    if let Some(found) = &uki.initramfs {
+        initramfs(text, found);
+    }
+}
+
+fn kernel_fields(kernel: &Kernel) -> [Field; 2] {
+    [
+        ("architecture", kernel.architecture.clone()),
+        ("version", kernel.version.clone().unwrap_or_default()),
+    ]
+}
+
+fn initramfs(text: &mut Text, initramfs: &Initramfs) {
+    let columns = [
+        Right("#"),
+        Right("offset"),
+        Right("size"),
+        Left("compression"),
+        Right("unpacked"),
+        Right("entries"),
+    ];
+    let numbered: Vec<_> = initramfs.segments.iter().enumerate().collect();
+    table(text, "initramfs segments", columns, &numbered, |(at, it)| {
+        [
+            (at + 1).to_string(),
+            it.offset.to_string(),
+            size(it.size),
+            it.compression.clone(),
+            size(it.unpacked),
+            it.entries.len().to_string(),
+        ]
+    });
+    for (at, segment) in numbered {
+        entries(text, at + 1, segment);
+    }
+    if !initramfs.extensions.is_empty() {
+        let columns = [Left("extension"), Left("version"), Left("image"), Left("author")];
+        table(text, "extensions", columns, &initramfs.extensions, |it: &Extension| {
+            [it.name.clone(), it.version.clone(), it.image.clone(), it.author.clone()]
+        });
+    }
+    if !initramfs.microcode.is_empty() {
+        let columns = [
+            Left("vendor"),
+            Left("signature"),
+            Left("platforms"),
+            Left("revision"),
+            Left("date"),
+            Right("size"),
+            Left("checksum"),
+        ];
+        table(text, "CPU microcode", columns, &initramfs.microcode, |it: &Microcode| {
+            [
+                it.vendor.clone(),
+                it.signature.clone(),
+                it.platforms.clone().unwrap_or_default(),
+                it.revision.clone(),
+                it.date.clone(),
+                size(it.size),
+                if it.sound { "right" } else { "WRONG" }.to_owned(),
+            ]
+        });
+    }
+}
+
+fn entries(text: &mut Text, number: usize, segment: &Segment) {
+    let listed = &segment.entries[..segment.entries.len().min(ENTRIES)];
+    if listed.is_empty() {
+        return;
+    }
+    text.section(&format!("segment {number}"), |text| {
+        let rows: Vec<_> =
+            listed.iter().map(|it| [it.mode.clone(), size(it.size), it.path.clone()]).collect();
+        text.table([Left("mode"), Right("size"), Left("path")], &rows);
+        let more = segment.entries.len() - listed.len();
+        if more > 0 {
+            text.line(&format!("… and {more} more (--json has them all)"));
+        }
+    });
+}
+
+fn table<T, const N: usize>(
+    text: &mut Text,
+    heading: &str,
+    columns: [Column; N],
+    things: &[T],
+    row: impl Fn(&T) -> [String; N],
+) {
+    let rows: Vec<_> = things.iter().map(row).collect();
+    text.section(heading, |text| text.table(columns, &rows));
+}
+
+fn exact(bytes: u64) -> String {
+    format!("{} ({bytes} bytes)", size(bytes))
+}
+
+fn short(digest: &Digest) -> String {
+    digest.hex().chars().take(12).collect()
+}
+
+/// Text that should be one line, as one line.
+fn one(text: &str) -> String {
+    text.trim_end_matches(['\n', '\0']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image_core::examine::report::{Entry, Profile};
+
+    fn digest(of: &str) -> Digest {
+        Digest::of(of.as_bytes())
+    }
+
+    fn initramfs() -> Initramfs {
+        let entry = |at: u64| Entry {
+            path: format!("usr/lib/firmware/{at:03}\x1b[2J.bin"),
+            mode: "100644".into(),
+            size: at * 1000,
+        };
+        Initramfs {
+            segments: vec![
+                Segment {
+                    offset: 0,
+                    size: 1324,
+                    compression: "none".into(),
+                    unpacked: 1324,
+                    entries: vec![],
+                },
+                Segment {
+                    offset: 2048,
+                    size: 98_765_432,
+                    compression: "zstd".into(),
+                    unpacked: 198_765_432,
+                    entries: (0..30).map(entry).collect(),
+                },
+            ],
+            extensions: vec![Extension {
+                image: "0.sqsh".into(),
+                name: "intel-ucode".into(),
+                version: "20250812".into(),
+                author: "Sidero Labs".into(),
+                description: "microcode".into(),
+            }],
+            microcode: vec![Microcode {
+                vendor: "intel".into(),
+                signature: "0x00050654".into(),
+                platforms: Some("0xb7".into()),
+                revision: "0x02007006".into(),
+                date: "2023-03-06".into(),
+                size: 34816,
+                sound: true,
+            }],
+        }
+    }
+
+    fn uki() -> Uki {
+        let os = [("NAME", "Talos"), ("PRETTY_NAME", "Talos (v1.11.2)"), ("VERSION_ID", "v1.11.2")];
+        let profile = |id: &str, title: &str, cmdline: &str| Profile {
+            id: id.into(),
+            title: title.into(),
+            cmdline: cmdline.into(),
+        };
+        Uki {
+            architecture: "amd64".into(),
+            os_release: os.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            uname: Some("6.12.48-talos".into()),
+            sections: vec![
+                Section {
+                    name: ".linux".into(),
+                    size: 19_000_000,
+                    digest: digest("k"),
+                    profile: None,
+                },
+                Section {
+                    name: ".cmdline".into(),
+                    size: 52,
+                    digest: digest("c"),
+                    profile: Some(1),
+                },
+            ],
+            profiles: vec![
+                profile("main", "", "talos.platform=metal console=tty0\n"),
+                profile("reset", "Reset system disk", "talos.platform=metal wipe=system"),
+            ],
+            kernel: Some(Kernel {
+                architecture: "amd64".into(),
+                version: Some("6.12.48-talos".into()),
+                size: 19_000_000,
+            }),
+            initramfs: Some(initramfs()),
+        }
+    }
+
+    #[test]
+    fn a_disk_is_told_from_its_table_down_to_its_microcode() {
+        console::set_colors_enabled(false);
+        let esp = Volume {
+            label: "EFI".into(),
+            serial: "1A2B-3C4D".into(),
+            files: vec![
+                File {
+                    path: "EFI/Linux/Talos-v1.11.2.efi".into(),
+                    size: 120_000_000,
+                    digest: digest("uki"),
+                    uki: Some(Box::new(uki())),
+                    text: None,
+                },
+                File {
+                    path: "loader/loader.conf".into(),
+                    size: 9,
+                    digest: digest("conf"),
+                    uki: None,
+                    text: Some("timeout 10\n".into()),
+                },
+            ],
+        };
+        let disk = Disk {
+            guid: "f0c2a3d8-0000-8000-8000-000000000001".into(),
+            sector_size: 512,
+            partitions: vec![Partition {
+                number: 1,
+                label: "EFI".into(),
+                type_guid: "C12A7328-F81F-11D2-BA4B-00A0C93EC93B".into(),
+                guid: "f0c2a3d8-0000-8000-8000-000000000002".into(),
+                offset: 1 << 20,
+                size: 2200 << 20,
+                volume: Some(esp),
+            }],
+        };
+        let report =
+            Report { size: 2301 << 20, digest: digest("disk"), medium: Medium::Disk(disk) };
+        let text = text(Path::new("metal-amd64.raw"), &report);
+        for expected in [
+            "metal-amd64.raw\n  kind     GPT disk image\n  size     2.2 GiB (2412773376 bytes)\n",
+            "    #  label   offset     size  type        guid\n    1  EFI    1048576  2.1 GiB  EFI system  f0c2",
+            "    EFI/Linux/Talos-v1.11.2.efi  114.4 MiB  80fb8ca44e02\n",
+            "      .cmdline      52 B  2e7d2c03a950  reset\n",
+            "      reset: Reset system disk\n        talos.platform=metal wipe=system\n",
+            "      2    2048  94.1 MiB  zstd         189.5 MiB       30\n",
+            "      100644    1000 B  usr/lib/firmware/001\\u{1b}[2J.bin\n",
+            "      … and 14 more (--json has them all)\n",
+            "      intel   0x00050654  0xb7       0x02007006  2023-03-06  34.0 KiB  right\n",
+            "\n  loader/loader.conf\n    timeout 10\n",
+        ] {
+            assert!(text.contains(expected), "{expected}\nis not in\n{text}");
+        }
+        assert!(!text.contains('\x1b'));
+    }
+}

@@ -2,7 +2,9 @@
 
 use crate::gdbstub::Gdb;
 use std::{
-    fs, io,
+    collections::VecDeque,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
@@ -97,6 +99,9 @@ pub struct Boot {
     pub cpu: Option<String>,
     /// Further arguments.
     pub more: Vec<String>,
+    /// What is typed when the console says what, each once, in order. At first: Enter at
+    /// systemd-boot's menu, which Talos shows for 10 s.
+    pub answers: Vec<(String, String)>,
     /// The text on the console that ends the boot.
     pub until: String,
     /// The boot fails after this time.
@@ -113,6 +118,7 @@ impl Boot {
             memory: 1024,
             cpu: None,
             more: Vec::new(),
+            answers: vec![("Boot in".to_owned(), "\r".to_owned())],
             until: MARKER.to_owned(),
             patience: PATIENCE,
         }
@@ -223,6 +229,7 @@ pub struct Machine {
     qemu: Child,
     output: mpsc::Receiver<Vec<u8>>,
     said: String,
+    answers: VecDeque<(String, String)>,
     until: String,
     deadline: Instant,
     _dir: tempfile::TempDir,
@@ -232,7 +239,7 @@ impl Machine {
     fn spawn(mut command: Command, boot: &Boot, dir: tempfile::TempDir) -> io::Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut qemu = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -245,6 +252,7 @@ impl Machine {
             qemu,
             output,
             said: String::new(),
+            answers: boot.answers.clone().into(),
             until: boot.until.clone(),
             deadline: Instant::now() + boot.patience,
             _dir: dir,
@@ -267,6 +275,13 @@ impl Machine {
             self.said = plain(&bytes);
             if self.said.contains(&self.until) {
                 return Ok(std::mem::take(&mut self.said));
+            }
+            if self.answers.front().is_some_and(|(when, _)| self.said.contains(when)) {
+                if let (Some(keyboard), Some((_, keys))) =
+                    (&mut self.qemu.stdin, self.answers.pop_front())
+                {
+                    keyboard.write_all(keys.as_bytes())?;
+                }
             }
         };
         let last: Vec<_> = self.said.lines().rev().take(60).collect();

@@ -28,6 +28,9 @@ pub(super) fn text(file: &Path, report: &Report) -> String {
         match &report.medium {
             Medium::Disk(it) => {
                 text.fields(&with(medium, disk(it)));
+                if !it.flaws.is_empty() {
+                    text.section("flaws", |text| it.flaws.iter().for_each(|flaw| text.line(flaw)));
+                }
                 partitions(text, &it.partitions);
             }
             Medium::Iso(it) => iso(text, medium, it),
@@ -150,7 +153,7 @@ fn files(text: &mut Text, heading: &str, files: &[File]) {
     }
 }
 
-fn uki_fields(uki: &Uki) -> [Field; 4] {
+fn uki_fields(uki: &Uki) -> [Field; 5] {
     let os = |key| uki.os_release.get(key).cloned();
     let name = os("PRETTY_NAME").or_else(|| os("NAME")).unwrap_or_default();
     let version = os("VERSION_ID").or_else(|| os("VERSION")).unwrap_or_default();
@@ -158,6 +161,7 @@ fn uki_fields(uki: &Uki) -> [Field; 4] {
     [
         ("system", system),
         ("architecture", uki.architecture.clone()),
+        ("stub", uki.stub.clone().unwrap_or_default()),
         ("uname", uki.uname.clone().unwrap_or_default()),
         ("kernel", uki.kernel.as_ref().and_then(|it| it.version.clone()).unwrap_or_default()),
     ]
@@ -226,28 +230,45 @@ fn initramfs(text: &mut Text, initramfs: &Initramfs) {
             [it.name.clone(), it.version.clone(), it.image.clone(), it.author.clone()]
         });
     }
-    if !initramfs.microcode.is_empty() {
-        let columns = [
-            Left("vendor"),
-            Left("signature"),
-            Left("platforms"),
-            Left("revision"),
-            Left("date"),
-            Right("size"),
-            Left("checksum"),
-        ];
-        table(text, "CPU microcode", columns, &initramfs.microcode, |it: &Microcode| {
-            [
-                it.vendor.clone(),
-                it.signature.clone(),
-                it.platforms.clone().unwrap_or_default(),
-                it.revision.clone(),
-                it.date.clone(),
-                size(it.size),
-                if it.sound { "right" } else { "WRONG" }.to_owned(),
-            ]
-        });
+    microcode(text, &initramfs.microcode);
+}
+
+/// A line for each kind of processor an update is for.
+fn microcode(text: &mut Text, updates: &[Microcode]) {
+    if updates.is_empty() {
+        return;
     }
+    let columns = [
+        Left("vendor"),
+        Left("processor"),
+        Left("signature"),
+        Left("platforms"),
+        Left("revision"),
+        Left("date"),
+        Right("size"),
+        Left("checksum"),
+    ];
+    let each: Vec<_> = updates
+        .iter()
+        .flat_map(|update| update.processors.iter().map(move |processor| (update, processor)))
+        .collect();
+    table(text, "CPU microcode", columns, &each, |(update, processor)| {
+        let checksum = match update.checksum_ok {
+            Some(true) => "right",
+            Some(false) => "WRONG",
+            None => "-",
+        };
+        [
+            update.vendor.clone(),
+            processor.name.clone(),
+            processor.signature.clone(),
+            processor.platforms.clone().unwrap_or_else(|| "-".to_owned()),
+            update.revision.clone(),
+            update.date.clone().unwrap_or_else(|| "-".to_owned()),
+            size(update.size),
+            checksum.to_owned(),
+        ]
+    });
 }
 
 fn entries(text: &mut Text, number: usize, segment: &Segment) {
@@ -293,7 +314,7 @@ fn one(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image_core::examine::report::{Entry, Profile};
+    use image_core::examine::report::{Entry, Processor, Profile};
 
     fn digest(of: &str) -> Digest {
         Digest::of(of.as_bytes())
@@ -331,12 +352,15 @@ mod tests {
             }],
             microcode: vec![Microcode {
                 vendor: "intel".into(),
-                signature: "0x00050654".into(),
-                platforms: Some("0xb7".into()),
+                processors: vec![Processor {
+                    name: "06-55-04".into(),
+                    signature: "0x00050654".into(),
+                    platforms: Some("0xb7".into()),
+                }],
                 revision: "0x02007006".into(),
-                date: "2023-03-06".into(),
+                date: Some("2023-03-06".into()),
                 size: 34816,
-                sound: true,
+                checksum_ok: Some(true),
             }],
         }
     }
@@ -350,6 +374,7 @@ mod tests {
         };
         Uki {
             architecture: "amd64".into(),
+            stub: Some("systemd-stub 257.13".into()),
             os_release: os.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             uname: Some("6.12.48-talos".into()),
             sections: vec![
@@ -405,6 +430,7 @@ mod tests {
         let disk = Disk {
             guid: "f0c2a3d8-0000-8000-8000-000000000001".into(),
             sector_size: 512,
+            flaws: vec!["the backup header is missing".into()],
             partitions: vec![Partition {
                 number: 1,
                 label: "EFI".into(),
@@ -427,7 +453,7 @@ mod tests {
             "      2    2048  94.1 MiB  zstd         189.5 MiB       30\n",
             "      100644    1000 B  usr/lib/firmware/001\\u{1b}[2J.bin\n",
             "      … and 14 more (--json has them all)\n",
-            "      intel   0x00050654  0xb7       0x02007006  2023-03-06  34.0 KiB  right\n",
+            "      intel   06-55-04   0x00050654  0xb7       0x02007006  2023-03-06  34.0 KiB  right\n",
             "\n  loader/loader.conf\n    timeout 10\n",
         ] {
             assert!(text.contains(expected), "{expected}\nis not in\n{text}");

@@ -281,11 +281,10 @@ output:
 ";
         let target = Profile::from_yaml(yaml).unwrap().target().unwrap();
         assert_eq!(target.packed_file_name(), "metal-amd64.iso.zst");
-        // 1.10 has no choice for ISOs.
-        let iso = Iso { bootloader: Bootloader::DualBoot, enroll_keys: EnrollKeys::IfSafe };
+        let iso = Iso { bootloader: Bootloader::Grub, enroll_keys: EnrollKeys::IfSafe };
         assert_eq!(target.output, Output::Iso(iso));
-        let target =
-            Profile::from_yaml(&yaml.replace("1.10.0", "1.12.0")).unwrap().target().unwrap();
-        assert!(matches!(target.output, Output::Iso(Iso { bootloader: Bootloader::Grub, .. })));
+        let secure = Profile { secure_boot: Some(true), ..Profile::from_yaml(yaml).unwrap() };
+        let Output::Iso(iso) = secure.target().unwrap().output else { panic!() };
+        assert_eq!(iso.bootloader, Bootloader::SdBoot);
     }
 }

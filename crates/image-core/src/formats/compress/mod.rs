@@ -5,6 +5,8 @@
 
 mod decoder;
 mod gzip;
+mod xxh64;
+mod zstd;
 mod zstd_frame;
 
 pub use decoder::Decoder;
@@ -13,7 +15,6 @@ pub(super) use zstd_frame::end as zstd_frame_end;
 use super::{Error, Result};
 use crate::blob::{Blob, Spool};
 use std::io::{self, Read, Write};
-use zstd::zstd_safe::CParameter;
 
 /// How much is read at a time, in bytes.
 const CHUNK: usize = 128 << 10;
@@ -139,9 +140,7 @@ pub fn compress(
         }
         Method::Zstd { level } => {
             check_level(name, level, 1..=19)?;
-            let mut encoder = zstd_encoder(level, input.len(), threads, &mut *spool).map_err(io)?;
-            feed(input, &mut encoder, on_bytes).map_err(io)?;
-            encoder.finish().map_err(io)?;
+            return zstd::compress(level, input, spool, threads, on_bytes);
         }
     }
     spool.take().map_err(io)
@@ -157,29 +156,6 @@ fn check_level(
     }
     let (least, most) = levels.into_inner();
     Err(Error::invalid(format, format!("level {level} is not one of {least} to {most}")))
-}
-
-fn zstd_encoder<W: Write>(
-    level: u32,
-    len: u64,
-    threads: usize,
-    to: W,
-) -> io::Result<zstd::Encoder<'static, W>> {
-    let mut encoder = zstd::Encoder::new(to, i32::try_from(level).unwrap_or(0))?;
-    encoder.include_checksum(true)?;
-    // Lets a decoder take no more memory than the content needs.
-    encoder.set_pledged_src_size(Some(len))?;
-    // No worker at all would cut the input elsewhere than one worker and more do.
-    encoder.multithread(u32::try_from(threads.max(1)).unwrap_or(1))?;
-    if level >= 16 {
-        // zstd's own choice for these levels takes some 80 MiB a worker. With these it is 20,
-        // for 1.4 % more bytes (54 MB of shared libraries at level 18) and half the time.
-        encoder.set_parameter(CParameter::WindowLog(21))?;
-        encoder.set_parameter(CParameter::ChainLog(20))?;
-        encoder.set_parameter(CParameter::HashLog(20))?;
-        encoder.set_parameter(CParameter::JobSize(4 << 20))?;
-    }
-    Ok(encoder)
 }
 
 fn feed(input: &Blob, encoder: &mut impl Write, on_bytes: &mut dyn FnMut(u64)) -> io::Result<()> {
@@ -260,6 +236,30 @@ mod tests {
             let one = packed(method, &content, 1);
             assert!(one.len() < content.len() / 4 * 3);
             assert!([0, 2].iter().all(|&n| packed(method, &content, n) == one), "{method:?}");
+        }
+    }
+
+    #[test]
+    fn an_incompressible_start_is_stored_in_the_same_one_frame() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_be_bytes()[0]
+        })
+        .take(2 << 20)
+        .collect();
+        for tail in [vec![], b"abababababab".to_vec(), content(400_000)] {
+            let content = [&noise[..], &tail].concat();
+            let bytes = packed(Method::Zstd { level: 18 }, &content, 1);
+            assert!(bytes[17..17 + (128 << 10)] == noise[..128 << 10]);
+            assert!(bytes.len() < noise.len() + 200 + tail.len() / 2);
+            let end = zstd_frame_end(&Blob::from(bytes.clone()), 0).unwrap();
+            assert_eq!(end, bytes.len() as u64);
+            let (out, consumed) = unpacked(Codec::Zstd, &bytes, 4 << 20).unwrap();
+            assert!(out == content && consumed == end);
+            let mut damaged = bytes;
+            damaged[100_000] ^= 1;
+            assert!(unpacked(Codec::Zstd, &damaged, 4 << 20).is_err());
         }
     }
 

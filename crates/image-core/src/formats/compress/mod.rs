@@ -146,6 +146,23 @@ pub fn compress(
     spool.take().map_err(io)
 }
 
+/// Compresses a disk image with zstd at `level` (1 to 19): holes are passed over and what does
+/// not compress is stored, each in frames of its own. `zstd -d` and libzstd's other users take
+/// that as they take one frame; the kernel's decoder would stop at the first.
+///
+/// # Errors
+/// As [`compress`].
+pub fn compress_sparse(
+    level: u32,
+    input: &Blob,
+    spool: &mut Spool,
+    threads: usize,
+    on_bytes: &mut dyn FnMut(u64),
+) -> Result<Blob> {
+    check_level("zstd", level, 1..=19)?;
+    zstd::compress_sparse(level, input, spool, threads, on_bytes)
+}
+
 fn check_level(
     format: &'static str,
     level: u32,
@@ -239,15 +256,48 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_incompressible_start_is_stored_in_the_same_one_frame() {
+    /// Bytes that do not compress.
+    fn noise(len: usize) -> Vec<u8> {
         let mut state = 1u64;
-        let noise: Vec<u8> = std::iter::repeat_with(|| {
+        std::iter::repeat_with(|| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             state.to_be_bytes()[0]
         })
-        .take(2 << 20)
-        .collect();
+        .take(len)
+        .collect()
+    }
+
+    #[test]
+    fn sparse_frames_decode_one_after_the_other_to_the_whole() {
+        let parts = [
+            content(100_000).into(),
+            Blob::zeros((3 << 20) + 5),
+            Blob::from(noise(2 << 20)),
+            Blob::from(content(1 << 20)),
+            Blob::from(noise(1 << 20)),
+            Blob::zeros(77),
+        ];
+        for input in [Blob::empty(), Blob::zeros(2 << 20), Blob::concat(parts)] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut spool = Spool::new(&Scratch::new(dir.path()));
+            let mut read = 0;
+            let blob = compress_sparse(18, &input, &mut spool, 2, &mut |n| read += n).unwrap();
+            assert_eq!(read, input.len());
+            let (mut out, mut at) = (Vec::new(), 0);
+            while at < blob.len() {
+                let rest = blob.slice(at..blob.len()).reader();
+                let mut decoder = Decoder::new(Codec::Zstd, rest, 8 << 20).unwrap();
+                decoder.read_to_end(&mut out).unwrap();
+                at += decoder.consumed();
+            }
+            assert!(out == input.to_vec(16 << 20).unwrap());
+            assert!(blob.len() < (3 << 20) + (1 << 19) + (1 << 17));
+        }
+    }
+
+    #[test]
+    fn an_incompressible_start_is_stored_in_the_same_one_frame() {
+        let noise = noise(2 << 20);
         for tail in [vec![], b"abababababab".to_vec(), content(400_000)] {
             let content = [&noise[..], &tail].concat();
             let bytes = packed(Method::Zstd { level: 18 }, &content, 1);

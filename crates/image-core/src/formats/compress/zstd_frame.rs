@@ -79,11 +79,7 @@ fn within(blob: &Blob, at: u64) -> Result<u64> {
 /// This works because stored blocks leave a decoder's tables and offsets alone, so that the
 /// blocks of `packed` meet it as fresh as they would at the start of their own frame.
 pub(super) fn join(stored: &Blob, packed: &Blob, hash: &Xxh64, len: u64) -> Result<Blob> {
-    // Descriptor: eight bytes of content size, a window, a checksum.
-    let mut start = super::Codec::Zstd.magic().to_vec();
-    start.extend([0b1100_0100, (WINDOW_LOG - 10) << 3]);
-    start.extend(len.to_le_bytes());
-    let mut parts = vec![Blob::from(start)];
+    let mut parts = vec![Blob::from(start(len, true))];
     let mut at = 0;
     while at < stored.len() {
         let block = stored.slice(at..at + u64::from(BLOCK_MAX));
@@ -96,4 +92,30 @@ pub(super) fn join(stored: &Blob, packed: &Blob, hash: &Xxh64, len: u64) -> Resu
     parts.push(packed.slice(blocks..packed.len() - checksum));
     parts.push(Blob::from(hash.finish().to_le_bytes()[..4].to_vec()));
     Ok(Blob::concat(parts))
+}
+
+/// A frame of `len` zeros: four bytes for each block. There is no content to check.
+pub(super) fn zeros(len: u64) -> Blob {
+    let mut frame = start(len, false);
+    let mut left = len;
+    loop {
+        let block = left.min(BLOCK_MAX.into());
+        left -= block;
+        let header = block << 3 | 1 << 1 | u64::from(left == 0);
+        frame.extend(&header.to_le_bytes()[..3]);
+        frame.push(0);
+        if left == 0 {
+            return Blob::from(frame);
+        }
+    }
+}
+
+/// A frame's header: its content is `len` bytes.
+fn start(len: u64, checksum: bool) -> Vec<u8> {
+    // Descriptor: eight bytes of content size, a window, perhaps a checksum.
+    let descriptor = 0b1100_0000 | u8::from(checksum) << 2;
+    let mut start = super::Codec::Zstd.magic().to_vec();
+    start.extend([descriptor, (WINDOW_LOG - 10) << 3]);
+    start.extend(len.to_le_bytes());
+    start
 }

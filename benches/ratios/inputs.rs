@@ -30,7 +30,8 @@ const KERNEL: u64 = 20 << 20;
 
 /// The images of a layout.
 const IMAGER: &str = "registry.example/siderolabs/imager:v1.11.0";
-const EXTENSION: &str = "registry.example/siderolabs/bench:1.0.0";
+pub(crate) const EXTENSION: &str = "registry.example/siderolabs/programs:1.0.0";
+pub(crate) const FIRMWARE: &str = "registry.example/siderolabs/firmware:1.0.0";
 
 /// A folder for all that is made; it vanishes with this.
 pub(crate) struct Inputs(TempDir);
@@ -56,19 +57,23 @@ impl Files {
     }
 }
 
-/// An OCI layout with a release and an extension.
+/// An OCI layout with a release and two extensions.
 pub(crate) struct Layout {
     pub(crate) dir: PathBuf,
-    /// The files of its layers.
-    pub(crate) layers: Vec<PathBuf>,
+    /// The files of the release's layer and of [`EXTENSION`]'s.
+    pub(crate) layers: [PathBuf; 2],
 }
 
 impl Layout {
-    /// The flags that name it and the extension.
-    pub(crate) fn args(&self) -> Vec<OsString> {
+    /// The flags that name it and extensions.
+    pub(crate) fn args(&self, extensions: &[&str]) -> Vec<OsString> {
         let mut source = OsString::from("oci:");
         source.push(&self.dir);
-        vec!["--source".into(), source, "--system-extension-image".into(), EXTENSION.into()]
+        let mut args = vec!["--source".into(), source];
+        for extension in extensions {
+            args.extend(["--system-extension-image".into(), extension.into()]);
+        }
+        args
     }
 }
 
@@ -146,18 +151,24 @@ impl Inputs {
                 release.insert(TreePath::new(&asset.path(arch))?, node);
             }
         }
-        let manifest = "version: v1alpha1\nmetadata:\n  name: bench\n  version: 1.0.0\n  \
-                        author: bench\n  description: bench\n  compatibility:\n    talos:\n      \
-                        version: \">= v1.5.0\"\n";
-        let mut extension = Tree::new();
-        extension.insert(TreePath::new("manifest.yaml")?, Node::file(manifest, 0o644));
-        extension.graft(&TreePath::new("rootfs")?, &tree(&self.extension()?)?);
+        let root = TreePath::new("rootfs")?;
+        let mut programs = manifest("programs")?;
+        programs.graft(&root, &tree(&self.extension()?)?);
+        let mut firmware = manifest("firmware")?;
+        firmware.graft(&root, &tree(&self.firmware()?)?);
 
         let platform = Platform::new("linux", "amd64");
-        let (mut named, mut layers) = (Vec::new(), Vec::new());
-        for (name, tree) in [(IMAGER, release), (EXTENSION, extension)] {
-            let layer = oci::layer(&tree, encoding, 0, &mut spool)?;
-            layers.push(dir.join("blobs/sha256").join(layer.descriptor.digest.hex()));
+        let mut layer = |tree| oci::layer(tree, encoding, 0, &mut spool);
+        let images = [
+            (IMAGER, layer(&release)?),
+            (EXTENSION, layer(&programs)?),
+            (FIRMWARE, layer(&firmware)?),
+        ];
+        let [release, programs, _] =
+            images.each_ref().map(|(_, layer)| layer.descriptor.digest.hex());
+        let layers = [release, programs].map(|digest| dir.join("blobs/sha256").join(digest));
+        let mut named = Vec::new();
+        for (name, layer) in images {
             let image =
                 oci::image(&platform, &serde_json::Map::new(), vec![layer], BTreeMap::new())?;
             named.push(Named { names: vec![name.to_owned()], images: vec![image] });
@@ -170,6 +181,20 @@ impl Inputs {
             }
         }
         Ok(Layout { dir, layers })
+    }
+
+    /// The folder of an extension with 40 MB of firmware, which stays outside its squashfs.
+    fn firmware(&self) -> Result<PathBuf> {
+        let dir = self.dir().join("firmware");
+        let inside = dir.join("usr/lib/firmware/bench");
+        if !dir.exists() {
+            fs::create_dir_all(&inside)?;
+            let mut noise = Noise(3);
+            for number in 0..10 {
+                fs::write(inside.join(number.to_string()), noise.program(4_000_000))?;
+            }
+        }
+        Ok(dir)
     }
 
     /// The folder of an extension's files: programs, as far as compression goes, and small
@@ -189,6 +214,17 @@ impl Inputs {
         }
         Ok(dir)
     }
+}
+
+/// The image of an extension before there is anything in it.
+fn manifest(name: &str) -> Result<Tree> {
+    let text = format!(
+        "version: v1alpha1\nmetadata:\n  name: {name}\n  version: 1.0.0\n  author: bench\n  \
+         description: bench\n  compatibility:\n    talos:\n      version: \">= v1.5.0\"\n"
+    );
+    let mut tree = Tree::new();
+    tree.insert(TreePath::new("manifest.yaml")?, Node::file(text, 0o644));
+    Ok(tree)
 }
 
 /// A folder as a tree.
@@ -244,10 +280,10 @@ impl Noise {
         while bytes.len() < len {
             let number = self.number();
             let [choice, at, more, ..] = number.to_be_bytes();
-            if choice < 16 && bytes.len() > 1 << 16 {
+            if choice < 64 && bytes.len() > (1 << 16) + 64 {
                 let back = usize::from(at) << 8 | usize::from(more);
                 let start = bytes.len() - back - 64;
-                bytes.extend_from_within(start..start + usize::from(choice) + 8);
+                bytes.extend_from_within(start..start + usize::from(choice / 2) + 4);
             } else {
                 // The smaller of two choices comes more often.
                 let index = usize::from(at.min(more)) * 16 + usize::from(choice & 15);

@@ -174,7 +174,7 @@ impl Bench {
             }
             eprintln!("{what}");
             let layout = self.inputs.layout(size, encoding)?;
-            let args = layout.args();
+            let args = layout.args(&[inputs::EXTENSION]);
             let decoder = if encoding == Encoding::Gzip { "gzip" } else { "zstd" };
             let dir = self.inputs.dir();
             let (folder, squashed) = (self.inputs.extension()?, dir.join("theirs.sqsh"));
@@ -196,15 +196,21 @@ impl Bench {
                     }
                 })?;
             if size < 1000 << 20 {
-                let theirs = unpacking.median() + squashing.median() + packing.median();
-                let names = format!("{decoder} -dc | sha256sum; mksquashfs; zstd -18");
-                table.time(&what, ours.median(), theirs, &names, 1.3);
+                let parts = [unpacking, squashing, packing].map(|runs| runs.median());
+                let [unpack, squash, pack] = parts.map(|time| time.as_secs_f64());
+                let names = format!(
+                    "{decoder} -dc | sha256sum {unpack:.2}, mksquashfs {squash:.2}, \
+                     zstd -18 {pack:.2}"
+                );
+                table.time(&what, ours.median(), parts.iter().sum(), &names, 1.3);
             }
             table.peak(&what, ours.peak(), PEAK);
-            let mut many = args.clone();
-            many.extend(["--threads".into(), "16".into()]);
-            let run = self.build(&["iso"], &many)?;
-            table.peak(&format!("{what}, 16 threads"), run.peak, PEAK);
+            let mut args = layout.args(&[inputs::EXTENSION, inputs::FIRMWARE]);
+            let run = self.build(&["iso"], &args)?;
+            table.peak(&format!("{what}, firmware"), run.peak, PEAK);
+            args.extend(["--threads".into(), "16".into()]);
+            let run = self.build(&["iso"], &args)?;
+            table.peak(&format!("{what}, firmware, 16 threads"), run.peak, PEAK);
             self.inspect(&what, table)?;
             measure::remove(&layout.dir)?;
         }

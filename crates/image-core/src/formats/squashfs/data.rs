@@ -4,6 +4,9 @@ use super::{Error, FORMAT, Options, Result, STORED, codec::Packer, narrow, pipel
 use crate::blob::{Blob, Digest, Extent, Scratch, Spool};
 use std::{collections::BTreeMap, io::Write, ops::Range};
 
+/// How many threads compress at most: each takes up to 3 MiB, and memory is to stay within 64.
+const WORKERS: usize = 6;
+
 /// Where a file's content lies in the image.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
@@ -137,7 +140,7 @@ pub(super) fn write(
     let firsts = firsts(files).map_err(io)?;
     let mut contents = vec![Content::default(); files.len()];
     let plan = Plan::new(files, &firsts, options.block_size, &mut contents)?;
-    let packers = (0..options.threads.get())
+    let packers = (0..options.threads.get().min(WORKERS))
         .map(|_| Packer::new(options.compression, options.block_size))
         .collect::<Result<Vec<_>>>()?;
     let work = |packer: &mut Packer, job: &Job<'_>| match job {

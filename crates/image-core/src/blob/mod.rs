@@ -18,13 +18,13 @@ pub use reader::BlobReader;
 pub use spool::{Scratch, Spool};
 
 use file::FileRange;
-use std::{fs::File, io, ops::Range, path::Path, sync::Arc};
+use std::{fmt, fs::File, io, ops::Range, path::Path, sync::Arc};
 
 /// Immutable bytes of known length. Cloning is cheap.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Blob(Rope);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Rope {
     Bytes { bytes: Arc<[u8]>, range: Range<usize> },
     Static(&'static [u8]),
@@ -34,7 +34,6 @@ enum Rope {
 }
 
 /// Non-empty parts, none of them a concatenation itself.
-#[derive(Debug)]
 struct Concat {
     parts: Vec<Rope>,
     /// `ends[i]` is where part `i` ends, in bytes from the start.
@@ -294,6 +293,13 @@ impl Blob {
             leaf => std::slice::from_ref(leaf),
         };
         parts.iter().filter(|part| part.len() > 0)
+    }
+}
+
+/// Says what the blob is made of, not what is in it, which would be gigabytes.
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Blob({} bytes in {} parts)", self.len(), self.leaves().count())
     }
 }
 

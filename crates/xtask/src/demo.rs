@@ -6,7 +6,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Instant,
 };
 use system_tests::{
@@ -35,10 +35,10 @@ pub(crate) fn run() -> Result<()> {
 
     head("An ISO with Intel's microcode");
     let iso = build(&program, &parts, &output.join("iso"), &["iso"])?;
-    talos(&program, &["inspect".into(), iso.clone().into()])?;
+    inspect(&program, &iso)?;
     head("A disk image with the same");
     let disk = build(&program, &parts, &output.join("disk"), &["metal", "--out-format", "raw"])?;
-    talos(&program, &["inspect".into(), disk.clone().into()])?;
+    inspect(&program, &disk)?;
 
     if apt::on_path("qemu-system-x86_64").is_none() {
         head("Boot: there is no qemu-system-x86_64 here");
@@ -85,6 +85,38 @@ fn talos(program: &Path, arguments: &[OsString]) -> Result<()> {
     let status = Command::new(program).args(arguments).status()?;
     if !status.success() {
         bail!("talos-image {}: {status}", words[0]);
+    }
+    Ok(())
+}
+
+/// Shows what the command finds in a medium; of long tables only the start.
+fn inspect(program: &Path, medium: &Path) -> Result<()> {
+    println!("  $ talos-image inspect {}", medium.display());
+    let output =
+        Command::new(program).arg("inspect").arg(medium).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("talos-image inspect {}: {}", medium.display(), output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        println!("  | {line}");
+        let alike = |next: &&str| {
+            // Rows of a table are indented and start with the same word.
+            next.starts_with("    ")
+                && next.split_whitespace().next() == line.split_whitespace().next()
+        };
+        let shown = 3;
+        let mut more = 0;
+        while let Some(next) = lines.next_if(alike) {
+            more += 1;
+            if more < shown {
+                println!("  | {next}");
+            }
+        }
+        if more >= shown {
+            println!("  |       … and {} more", more - shown + 1);
+        }
     }
     Ok(())
 }

@@ -117,10 +117,11 @@ fn ensure_cargo(say: &dyn Fn(&str)) -> Result<()> {
     if components.is_empty() {
         return Ok(());
     }
-    say(&format!("installing {}", components.join(" and ")));
     if apt::on_path("rustup").is_some() {
+        say(&format!("adding {} to the toolchain", components.join(" and ")));
         crate::step(Command::new("rustup").args(["component", "add"]).args(&components))?;
     } else if is_root() {
+        say("installing rustfmt and rust-clippy");
         let mirror = Mirror::of_machine()?;
         let root = Root::for_machine(&parts::cache().join("apt/tools"), &mirror)?;
         root.update()?;

@@ -60,10 +60,7 @@ pub(super) fn esp_of_iso(found: &iso9660::Found) -> Option<Blob> {
 
 fn partitions(found: &gpt::Found, look_inside: bool) -> Result<Vec<report::Partition>> {
     let mut partitions = Vec::new();
-    for (number, partition) in (1..).zip(&found.disk.partitions) {
-        if partition.size == 0 {
-            continue;
-        }
+    for (&number, partition) in found.numbers.iter().zip(&found.disk.partitions) {
         let volume = if look_inside { fat_volume(&partition.content)? } else { None };
         partitions.push(report::Partition {
             number,

@@ -11,6 +11,7 @@ pub mod gpt;
 pub mod initramfs;
 pub mod iso9660;
 pub mod linux;
+pub mod mbr;
 pub mod microcode;
 pub mod oci;
 pub mod os_release;

@@ -76,9 +76,6 @@ pub(super) fn decide(profile: &Profile) -> Result<Decision> {
                 disk.format
             ));
         }
-        profile::Output::Image(_) if !target.customization.meta_contents.is_empty() => {
-            return unsupported("META values in a disk image are not supported yet".to_owned());
-        }
         profile::Output::Image(_) | profile::Output::Iso(_) => match firmware {
             Some(Bootloader::SdBoot) => {}
             Some(other) => {
@@ -246,6 +243,7 @@ fn partitions(target: &Target, size: u64) -> Result<Vec<Partition>> {
         ));
     }
     let rest = size - need;
+    let meta_values = &target.customization.meta_contents;
     let partition = |(partition, size): (TalosPartition, Option<u64>)| Partition {
         label: partition.label().to_owned(),
         type_guid: partition.type_guid(),
@@ -253,6 +251,7 @@ fn partitions(target: &Target, size: u64) -> Result<Vec<Partition>> {
         size: size.unwrap_or(rest),
         content: match partition {
             TalosPartition::Efi => Content::Esp,
+            TalosPartition::Meta if !meta_values.is_empty() => Content::Meta(meta_values.clone()),
             _ => Content::Zeros,
         },
     };

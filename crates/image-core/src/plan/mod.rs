@@ -13,7 +13,7 @@ pub use resolve::{Inputs, resolve};
 use crate::{
     blob::Digest,
     formats::oci::{Descriptor, Reference},
-    talos::{Arch, TalosVersion},
+    talos::{Arch, TalosVersion, meta::MetaValue},
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -239,11 +239,13 @@ pub struct Partition {
 }
 
 /// What a partition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Content {
     /// The EFI system partition of the plan.
     Esp,
+    /// META values.
+    Meta(Vec<MetaValue>),
     /// Zeros: Talos fills it when it first boots.
     Zeros,
 }

@@ -13,7 +13,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("tree", &["blob"]),
     ("events", &[]),
     ("formats", &["blob", "tree"]),
-    ("talos", &["formats"]),
+    ("talos", &["blob", "formats"]),
     ("sources", &["blob", "tree", "formats"]),
     ("error", &["blob", "formats", "sources", "talos", "tree"]),
     ("plan", &["blob", "error", "formats", "sources", "talos"]),

@@ -17,9 +17,10 @@ const HEADER: usize = 92;
 /// A disk as it was found.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The disk. Partitions are where they are numbered, have their start, and contents that are
-    /// slices of the blob.
+    /// The disk. Partitions have their start, and contents that are slices of the blob.
     pub disk: Disk,
+    /// The number of each partition: there may be gaps.
+    pub numbers: Vec<u32>,
     /// What is wrong with it, as sentences, though it could be read: one of the two tables is
     /// damaged, they differ, partitions overlap.
     pub flaws: Vec<String>,
@@ -64,7 +65,7 @@ pub fn read(blob: &Blob) -> Result<Found> {
                 continue;
             }
         };
-        let disk = table.disk(blob, sector_size)?;
+        let (disk, numbers) = table.disk(blob, sector_size)?;
         let mut spans: Vec<_> =
             disk.partitions.iter().map(|part| (part.start, part.size, &part.name)).collect();
         spans.sort();
@@ -75,7 +76,7 @@ pub fn read(blob: &Blob) -> Result<Found> {
                 }
             }
         }
-        return Ok(Found { disk, flaws });
+        return Ok(Found { disk, numbers, flaws });
     }
     let Damage { at, what, .. } = failed.unwrap_or_else(|| Damage::none_at(0));
     Err(Error::corrupt(FORMAT, at, what))
@@ -158,9 +159,10 @@ impl Table {
         })
     }
 
-    fn disk(&self, blob: &Blob, sector_size: u32) -> Result<Disk> {
+    fn disk(&self, blob: &Blob, sector_size: u32) -> Result<(Disk, Vec<u32>)> {
         let sector = u64::from(sector_size);
         let mut partitions = Vec::new();
+        let mut numbers = Vec::new();
         for (entry, number) in self.entries.chunks_exact(self.entry_size).zip(1..) {
             let Some((entry, _)) = entry.split_first_chunk::<ENTRY>() else { break };
             let quad = |at: usize| entry[at..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
@@ -185,6 +187,7 @@ impl Table {
                 .map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
                 .take_while(|&unit| unit != 0)
                 .collect();
+            numbers.push(number);
             partitions.push(Partition {
                 type_guid: guid(0),
                 guid: guid(16),
@@ -195,7 +198,8 @@ impl Table {
                 content: blob.slice(start..end),
             });
         }
-        Ok(Disk { guid: self.guid, sector_size, size: blob.len(), partitions })
+        let disk = Disk { guid: self.guid, sector_size, size: blob.len(), partitions };
+        Ok((disk, numbers))
     }
 }
 

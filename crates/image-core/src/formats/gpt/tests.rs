@@ -55,6 +55,7 @@ fn what_was_laid_out_is_found_again() {
         let example = example(sector_size);
         let found = read(&disk(&example).unwrap()).unwrap();
         assert_eq!(found.flaws, [""; 0]);
+        assert_eq!(found.numbers, [1, 2, 3, 4]);
         same(&found.disk, &example);
         let starts: Vec<_> =
             found.disk.partitions.iter().map(|part| part.start.unwrap() / MIB).collect();

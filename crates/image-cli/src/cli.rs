@@ -67,14 +67,15 @@ Examples:
     talos-image build iso --talos-version v1.11.2 --source oci:./mirror
 
   A disk image with an extension and a serial console:
-    talos-image build metal --source oci-archive:release.tar \\
+    talos-image build metal --out-format raw --talos-version v1.11.2 \\
+      --source oci-archive:release.tar \\
       --system-extension-image ghcr.io/siderolabs/intel-ucode:20250812 \\
       --extra-kernel-arg console=ttyS0
 
   What would be built, and from which digests:
     talos-image build profile.yaml --source ./mirror --plan")]
 pub(crate) struct Build {
-    /// Base profile (such as iso, metal, aws), profile file (FILE.yaml), or - for stdin
+    /// Base profile (such as iso, metal, metal-uki), profile file (FILE.yaml), or - for stdin
     #[arg(value_name = "PROFILE", value_hint = ValueHint::FilePath)]
     pub(crate) profile: String,
 
@@ -98,7 +99,7 @@ pub(crate) struct What {
     #[arg(long, value_parser = ["amd64", "arm64"])]
     pub(crate) arch: Option<String>,
 
-    /// Platform, such as metal, aws, nocloud
+    /// Platform: metal
     #[arg(long)]
     pub(crate) platform: Option<String>,
 
@@ -110,11 +111,17 @@ pub(crate) struct What {
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub(crate) extra_kernel_arg: Vec<String>,
 
+    /// META value, such as 0xa=text; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) meta: Vec<String>,
+
     /// System extension, by image reference; may be repeated, and keeps its order
     #[arg(long, value_name = "REF")]
     pub(crate) system_extension_image: Vec<String>,
 
     /// Size of the disk image: bytes, or with KiB, MiB, GiB
+    ///
+    /// As in the imager, Talos 1.11 and later get 1000 MiB more, for a larger EFI system partition.
     #[arg(long, value_name = "SIZE", help_heading = "Disk image")]
     pub(crate) disk_size: Option<String>,
 

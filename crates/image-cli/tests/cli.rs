@@ -44,6 +44,7 @@ fn a_mistake_is_one_line_that_names_the_mend() {
         (with(&["--output-kind", "isso"]), 2, "\"iso\""),
         (with(&["--release-image", "UPPER"]), 2, "--release-image"),
         (with(&["--disk-size", "8GB"]), 2, "8GiB"),
+        (with(&["--meta", "256=x"]), 2, "--meta"),
         (with(&["--threads", "0"]), 2, "--threads"),
         (with(&["--output-kind", "iso", "--disk-size", "8GiB"]), 2, "--disk-size"),
         (with(&["--output-kind", "kernel", "--bootloader", "grub"]), 2, "--bootloader"),

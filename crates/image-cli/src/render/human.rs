@@ -2,9 +2,9 @@
 
 use super::{
     Render, Written, report,
-    text::{exact, 
+    text::{
         Column::{Left, Right},
-        Text, harmless, size,
+        Text, exact, harmless, size,
     },
 };
 use crate::{cli::Global, exit::Failure};

@@ -16,7 +16,16 @@ use std::{num::NonZeroUsize, path::PathBuf};
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
-    max_term_width = 100
+    max_term_width = 100,
+    after_long_help = "\
+Exit codes:
+  0  done
+  1  a bug in talos-image
+  2  the request, or a file it names, is wrong
+  3  the request is sound, but not supported
+  5  a source lacks an image, or holds it damaged
+  6  reading or writing failed
+  7  the parts do not fit together"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -145,7 +154,7 @@ pub(crate) struct What {
     #[arg(long, value_name = "FORMAT", help_heading = "Disk image")]
     pub(crate) out_format: Option<String>,
 
-    /// Picture for the UKI to show, a BMP [default: the release's]
+    /// Picture for the UKI to show, a BMP [default: none]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) splash: Option<PathBuf>,
 

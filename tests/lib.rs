@@ -1,1 +1,96 @@
-//! System tests.
+//! What the system tests stand on: the real parts, the built command, foreign tools, virtual
+//! machines. `cargo xtask test` brings all of it and says where by two environment variables.
+
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
+
+pub mod gdbstub;
+pub mod linux;
+pub mod qemu;
+pub mod tools;
+
+use std::{
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// Names the folder of the real parts; the command sets it for tests.
+pub const PARTS_VARIABLE: &str = "TALOS_IMAGE_PARTS";
+/// Names the built `talos-image`.
+pub const COMMAND_VARIABLE: &str = "TALOS_IMAGE_COMMAND";
+
+/// The version the stand-in release carries.
+pub const VERSION: &str = "v1.11.0";
+
+fn from_environment(variable: &str) -> PathBuf {
+    let Some(value) = env::var_os(variable) else {
+        panic!("{variable} is not set: run `cargo xtask test`, which gets the real parts first");
+    };
+    value.into()
+}
+
+/// A real part, by its path in the parts folder:
+///
+/// | path | what |
+/// |---|---|
+/// | `ARCH/vmlinuz`, `ARCH/initramfs.xz` | Debian's cloud kernel; a base initramfs with Talos's shape |
+/// | `ARCH/systemd-boot.efi`, `ARCH/systemd-stub.efi`, `ARCH/addon-stub.efi` | systemd 257 |
+/// | `ARCH/firmware-code.fd`, `ARCH/firmware-vars.fd` | UEFI for QEMU |
+/// | `amd64/firmware-code-secure.fd` | UEFI that enforces Secure Boot, wants SMM |
+/// | `intel-ucode/06-55-04` …, `amd-ucode/microcode_amd*.bin` | microcode |
+/// | `grub/i386-pc/` | GRUB's modules and boot images |
+/// | `release/` | the OCI layout with the stand-in release, catalogue and extensions |
+/// | `bin/` | `ukify` and `systemd-measure` of systemd 257 (also first in `PATH`) |
+///
+/// `ARCH` is `amd64` or `arm64`.
+pub fn part(path: &str) -> PathBuf {
+    let part = from_environment(PARTS_VARIABLE).join(path);
+    assert!(part.exists(), "{} is not there: `cargo xtask test` makes it", part.display());
+    part
+}
+
+/// The stand-in release as an argument of `--source`.
+pub fn release() -> String {
+    format!("oci:{}", part("release").display())
+}
+
+/// A reference into the stand-in release: `image("intel-ucode")` is the extension's full name
+/// with its tag, as the catalogue has it.
+pub fn image(name: &str) -> String {
+    let list = part("references.txt");
+    let list = std::fs::read_to_string(&list).expect("references.txt is text");
+    list.lines()
+        .find(|line| line.split(['/', ':']).any(|word| word == name))
+        .unwrap_or_else(|| panic!("the stand-in release has no image {name}"))
+        .to_owned()
+}
+
+/// The built command, ready for arguments.
+pub fn talos_image() -> Command {
+    let mut command = Command::new(from_environment(COMMAND_VARIABLE));
+    command.env_remove("SOURCE_DATE_EPOCH");
+    command
+}
+
+/// Runs the built command; it must succeed.
+pub fn run<A: AsRef<OsStr>>(arguments: &[A]) -> Output {
+    let mut command = talos_image();
+    command.args(arguments);
+    tools::finish(&mut command)
+}
+
+/// Runs `talos-image build` from the stand-in release into `output`; gives the one artifact back.
+pub fn build<A: AsRef<OsStr>>(output: &Path, arguments: &[A]) -> PathBuf {
+    let mut command = talos_image();
+    command.arg("build").args(arguments);
+    command.args(["--talos-version", VERSION, "--source", &release(), "--quiet", "--output"]);
+    command.arg(output);
+    tools::finish(&mut command);
+    let mut made: Vec<_> = std::fs::read_dir(output)
+        .expect("the output folder is there")
+        .map(|entry| entry.expect("its entries can be read").path())
+        .collect();
+    assert_eq!(made.len(), 1, "one artifact and nothing else: {made:?}");
+    made.remove(0)
+}

@@ -22,7 +22,8 @@ impl Cmdline {
     /// Reads a command line.
     pub fn parse(text: &str) -> Self {
         let mut parsed = Self::default();
-        for argument in text.split_whitespace() {
+        // A lone "=" is neither a key nor a value.
+        for argument in text.split_whitespace().filter(|&argument| argument != "=") {
             let (key, value) = argument.split_once('=').unwrap_or((argument, ""));
             parsed.append(key, value);
         }
@@ -125,6 +126,7 @@ impl Serialize for Cmdline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn customized(line: &str, wishes: &str) -> String {
         let mut cmdline = Cmdline::parse(line);
@@ -159,6 +161,18 @@ mod tests {
             ("a=1 b", "-a=1", "b"),
         ] {
             assert_eq!(customized(line, wishes), expected, "{line} + {wishes}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn prints_what_it_reads(line in "[-abc= \"\t\u{85}é]{0,40}", wishes in "[-abc= ]{0,20}") {
+            let parsed = Cmdline::parse(&line);
+            prop_assert_eq!(Cmdline::parse(&parsed.to_string()), parsed.clone());
+            let mut customized = parsed;
+            customized.customize(&Cmdline::parse(&wishes), &["a"]);
+            let printed = customized.to_string();
+            prop_assert_eq!(Cmdline::parse(&printed).to_string(), printed);
         }
     }
 }

@@ -81,6 +81,7 @@ fn unquote(word: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn writes_what_it_reads() {
@@ -108,6 +109,16 @@ mod tests {
         assert!(read.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(expected));
         for bad in ["A", "A=\"x", "A=\"x\"y\"", "A='x'y'", "A=\"x\\\"", "A=a b", "A=\"", "A=$x"] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_comes_back(value in "[^\n\r]{0,20}", id in "[ -~]{0,12}", text in "\\PC{0,40}") {
+            let written = write([("NAME", value.as_str()), ("ID", &id)]);
+            let read = parse(&written).unwrap();
+            prop_assert_eq!((&read["NAME"], &read["ID"]), (&value, &id));
+            let _ = parse(&text);
         }
     }
 }

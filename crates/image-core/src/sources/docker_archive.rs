@@ -130,3 +130,73 @@ fn file<'a>(place: &str, archive: &'a Tree, name: &str) -> Result<&'a Blob> {
     }
     Err(missing())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::{Layout, Source};
+    use serde_json::{Value, json};
+    use std::path::Path;
+
+    fn archive(files: &[(&str, Vec<u8>)], links: &[(&str, &str)]) -> Result<Layout> {
+        let mut tree = Tree::new();
+        for (name, bytes) in files {
+            tree.insert(TreePath::new(name).unwrap(), Node::file(bytes.clone(), 0o644));
+        }
+        for (name, target) in links {
+            tree.insert(TreePath::new(name).unwrap(), Node::symlink(*target));
+        }
+        let archive = crate::formats::tar::archive(&tree, 0).unwrap();
+        Layout::docker_archive(Path::new("x"), &archive)
+    }
+
+    fn manifest(config: &str, layers: &[&str]) -> (&'static str, Vec<u8>) {
+        let entry = json!({ "Config": config, "RepoTags": ["x:1"], "Layers": layers });
+        ("manifest.json", Value::from(vec![entry]).to_string().into_bytes())
+    }
+
+    fn config(layers: &[&[u8]]) -> Vec<u8> {
+        let ids: Vec<_> = layers.iter().map(|bytes| Digest::of(bytes).to_string()).collect();
+        let rootfs = json!({ "type": "layers", "diff_ids": ids });
+        json!({ "os": "linux", "architecture": "amd64", "rootfs": rootfs }).to_string().into_bytes()
+    }
+
+    #[test]
+    fn layers_are_known_by_configuration_by_name_or_by_what_they_are() {
+        let (plain, packed) = (vec![0; 1024], b"\x1f\x8b packed".to_vec());
+        let named = format!("{}.tar.gz", Digest::of(b"named").hex());
+        let source = archive(
+            &[
+                manifest("sha256:c", &["a/layer.tar", "b/layer.tar", "c.tar.gz", &named]),
+                ("sha256:c", config(&[&plain, &plain, b"", b""])),
+                ("a/layer.tar", plain.clone()),
+                ("c.tar.gz", packed.clone()),
+                (&named, packed.clone()),
+            ],
+            &[("b/layer.tar", "../a/layer.tar")],
+        );
+        let platform = "linux/amd64".parse().unwrap();
+        let found = source.unwrap().find(&"x:1".parse().unwrap(), &platform).unwrap().unwrap();
+        let digests: Vec<_> = found.manifest.layers.iter().map(|layer| layer.digest).collect();
+        let plain = Digest::of(&plain);
+        assert_eq!(digests, [plain, plain, Digest::of(&packed), Digest::of(b"named")]);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let right = config(&[b"a"]);
+        for (what, files, links) in [
+            ("nothing", vec![], vec![]),
+            ("no list", vec![("manifest.json", b"{}".to_vec())], vec![]),
+            ("no configuration", vec![manifest("c", &[])], vec![]),
+            ("no layer", vec![manifest("c", &["l"]), ("c", right.clone())], vec![]),
+            ("other counts", vec![manifest("c", &[]), ("c", right.clone())], vec![]),
+            ("a way out", vec![manifest("../../etc/passwd", &[])], vec![]),
+            ("a link out", vec![manifest("c", &[])], vec![("c", "../../etc/passwd")]),
+            ("a link to itself", vec![manifest("c", &[])], vec![("c", "./c")]),
+        ] {
+            let error = archive(&files, &links).expect_err(what).to_string();
+            assert!(error.starts_with("docker-archive:x: "), "{what}: {error}");
+        }
+    }
+}

@@ -15,10 +15,10 @@ use std::io;
 #[non_exhaustive]
 pub enum Error {
     /// No source has an image of that name.
-    #[error("no image {reference} in {}{}", list(searched), hint(nearest))]
+    #[error("no image {reference} in {}{}", list(searched, "any source"), hint(nearest))]
     NotFound {
         /// What was looked for.
-        reference: Reference,
+        reference: Box<Reference>,
         /// Where.
         searched: Vec<String>,
         /// The names most like it, the nearest first.
@@ -28,15 +28,15 @@ pub enum Error {
     #[error(
         "{place}: {reference} is not there for {wanted}, only for {}: \
          bring the image for {wanted}, or build for what is there",
-        list(there)
+        list(there, "no platform at all")
     )]
     WrongPlatform {
         /// The source.
         place: String,
         /// What was looked for.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The platform asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// The platforms there are.
         there: Vec<Platform>,
     },
@@ -49,17 +49,20 @@ pub enum Error {
         /// The source.
         place: String,
         /// What was looked for, with tag and digest.
-        reference: Reference,
+        reference: Box<Reference>,
         /// What the tag points at.
         found: Digest,
     },
     /// One name stands for several images.
-    #[error("{place}: {reference} names several images ({}): name one by its digest", list(found))]
+    #[error(
+        "{place}: {reference} names several images ({}): name one by its digest",
+        list(found, "none")
+    )]
     Ambiguous {
         /// The source.
         place: String,
         /// What was looked for.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The images.
         found: Vec<Digest>,
     },
@@ -113,7 +116,7 @@ pub enum Error {
         /// The source.
         place: String,
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// What the format's reader said.
         error: formats::Error,
     },
@@ -163,7 +166,7 @@ impl Error {
     }
 
     pub(super) fn format(place: &str, reference: &Reference, error: formats::Error) -> Self {
-        Self::Format { place: place.to_owned(), reference: reference.clone(), error }
+        Self::Format { place: place.to_owned(), reference: Box::new(reference.clone()), error }
     }
 
     /// What a format's reader says of the place's own documents, which belong to no one image.
@@ -177,9 +180,9 @@ impl Error {
     }
 }
 
-fn list<T: ToString>(items: &[T]) -> String {
+fn list<T: ToString>(items: &[T], none: &str) -> String {
     match items {
-        [] => "any source".to_owned(),
+        [] => none.to_owned(),
         items => items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     }
 }

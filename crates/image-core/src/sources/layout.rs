@@ -188,7 +188,7 @@ impl Layout {
         if let Some((_, entry)) = full {
             return Err(Error::TagMoved {
                 place: self.place.clone(),
-                reference: reference.clone(),
+                reference: Box::new(reference.clone()),
                 found: entry.digest,
             });
         }
@@ -205,10 +205,14 @@ impl Layout {
             }
             let mut next = Vec::new();
             for index in level.iter().filter(|descriptor| descriptor.is_index()) {
-                if seen.insert(index.digest) {
-                    if let Document::Index(index) = self.read(index)? {
-                        next.extend(index.manifests);
-                    }
+                if !seen.insert(index.digest) {
+                    continue;
+                }
+                match self.read(index) {
+                    Ok(Document::Index(index)) => next.extend(index.manifests),
+                    // Some tools leave out what they did not copy.
+                    Ok(_) | Err(Error::Missing { .. }) => {}
+                    Err(error) => return Err(error),
                 }
             }
             level = next;
@@ -308,7 +312,8 @@ impl Source for Layout {
         }
         let exact = best.iter().any(|(exact, _)| *exact);
         best.retain(|(is, _)| *is == exact);
-        best.dedup_by_key(|(_, candidate)| candidate.manifest.digest);
+        let mut seen = BTreeSet::new();
+        best.retain(|(_, candidate)| seen.insert(candidate.manifest.digest));
         let mut best = best.into_iter().map(|(_, candidate)| candidate);
         let Some(chosen) = best.next() else {
             if roots.is_empty() {
@@ -316,8 +321,8 @@ impl Source for Layout {
             }
             return Err(Error::WrongPlatform {
                 place: self.place.clone(),
-                reference: reference.clone(),
-                wanted: platform.clone(),
+                reference: Box::new(reference.clone()),
+                wanted: Box::new(platform.clone()),
                 there: there.into_iter().collect(),
             });
         };
@@ -325,7 +330,7 @@ impl Source for Layout {
         if !others.is_empty() {
             return Err(Error::Ambiguous {
                 place: self.place.clone(),
-                reference: reference.clone(),
+                reference: Box::new(reference.clone()),
                 found: std::iter::once(chosen.manifest.digest).chain(others).collect(),
             });
         }

@@ -398,7 +398,7 @@ mod tests {
     fn a_bare_tag_names_an_image_unless_another_annotation_knows_better() {
         let one = named("v1.11.0", vec![sample("x", "amd64", Encoding::Gzip)]);
         let find = |source: &Layout, name: &str| source.find(&reference(name), &linux("amd64"));
-        let source = layout(&[one.clone()], &|_, _| {});
+        let source = layout(std::slice::from_ref(&one), &|_, _| {});
         assert!(find(&source, IMAGER).unwrap().is_some());
         assert!(find(&source, "siderolabs/imager:v1.11.1").unwrap().is_none());
         // The tag is of an unknown repository: a digest may well be of another.
@@ -443,6 +443,54 @@ mod tests {
     }
 
     #[test]
+    fn an_index_of_nothing_but_notes_has_no_platform() {
+        let both = ["arm64", "amd64"].map(|arch| sample("x", arch, Encoding::Gzip));
+        let source = layout(&[named(IMAGER, both.to_vec())], &|tree, top| {
+            let mut empty = store(tree, &Index::default());
+            empty.annotations = std::mem::take(&mut top.manifests[0].annotations);
+            top.manifests = vec![empty];
+        });
+        let error = source.find(&reference(IMAGER), &linux("amd64")).unwrap_err().to_string();
+        assert!(error.contains("only for no platform at all"), "{error}");
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(128))]
+        #[test]
+        fn damaged_documents_never_panic(
+            file in 0usize..9,
+            flips in proptest::collection::vec((0usize..4000, proptest::prelude::any::<u8>()), 1..4),
+            docker: bool,
+        ) {
+            let mut tree = if docker {
+                oci::docker_archive(&images()).unwrap()
+            } else {
+                oci::layout(&images()).unwrap()
+            };
+            let files = tree.iter().filter_map(|(path, _, node)| Some((path, node.content()?)));
+            let files: Vec<_> = files.map(|(path, blob)| (path.clone(), blob.clone())).collect();
+            let (path, blob) = &files[file % files.len()];
+            let mut bytes = blob.to_vec(MAX_JSON).unwrap();
+            for (at, value) in flips {
+                let at = at % bytes.len();
+                bytes[at] = value;
+            }
+            tree.insert(path.clone(), Node::file(bytes, 0o644));
+            let archive = tar::archive(&tree, 0).unwrap();
+            let open = if docker { Layout::docker_archive } else { Layout::archive };
+            let source = open(Path::new("x"), &archive);
+            if let Ok(source) = source {
+                for name in source.names() {
+                    let Ok(name) = name.parse() else { continue };
+                    if let Ok(Some(image)) = source.find(&name, &linux("amd64")) {
+                        let _ = contents(&source, &image);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn sources_are_searched_in_order_and_what_is_lacking_is_said() {
         let arm = layout(&[named(IMAGER, vec![sample("x", "arm64", Encoding::Gzip)])], &|_, _| {});
         let rest = layout(&images(), &|_, _| {});
@@ -465,7 +513,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         places(dir.path(), &|_| {});
         let gzip = dir.path().join("a.tar.gz");
-        fs::write(&gzip, [0x1f, 0x8b, 8, 0]).unwrap();
+        Blob::from(vec![0x1f, 0x8b, 8, 0]).persist(&gzip, &mut |_| {}).unwrap();
         let at = |kind: &str, name| format!("{kind}{}", dir.path().join(name).display());
         for (text, mend) in [
             (at("oci:", "oci.tar"), "write oci-archive:"),

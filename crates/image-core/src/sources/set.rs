@@ -28,7 +28,7 @@ impl Set {
     /// error of a source, save that one which lacks the platform does not end the search.
     pub fn get(&self, reference: &Reference, platform: &Platform) -> Result<Image> {
         self.find(reference, platform)?.ok_or_else(|| Error::NotFound {
-            reference: reference.clone(),
+            reference: Box::new(reference.clone()),
             searched: self.0.iter().map(|source| source.describe()).collect(),
             nearest: nearest(reference, self.names()),
         })

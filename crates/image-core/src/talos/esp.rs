@@ -35,7 +35,8 @@ pub fn enrolment_path(variable: &str) -> String {
     format!("loader/keys/auto/{variable}.auth")
 }
 
-/// loader.conf: the menu stays ten seconds; if keys are carried along, when they are enrolled.
+/// loader.conf: how long the menu stays, in seconds, and when keys are enrolled. An ISO always
+/// says so, `off` if it is not signed; a disk only if it carries keys.
 pub fn loader_conf(enroll_keys: Option<EnrollKeys>) -> String {
     match enroll_keys {
         None => "timeout 10\n".to_owned(),

@@ -4,6 +4,7 @@ mod arch;
 pub mod esp;
 pub mod extension;
 pub mod kernel_args;
+pub mod menu;
 pub mod meta;
 mod nearest;
 pub mod partitions;

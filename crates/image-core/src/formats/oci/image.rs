@@ -225,3 +225,48 @@ impl Image {
         Config::read(&bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::Scratch;
+
+    fn sample(encoding: Encoding) -> Image {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(&Scratch::new(dir.path()));
+        let mut tree = Tree::new();
+        let content = (0..200_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
+        tree.insert(TreePath::new("a").unwrap(), Node::file(content, 0o644));
+        let layers = vec![layer(&tree, encoding, 7, &mut spool).unwrap()];
+        let config = json!({ "config": { "Entrypoint": ["/x"] }, "variant": "dropped" });
+        let config = config.as_object().unwrap();
+        image(&Platform::new("linux", "amd64"), config, layers, BTreeMap::new()).unwrap()
+    }
+
+    #[test]
+    fn an_image_is_the_same_bytes_every_time_and_its_digests_hold() {
+        for encoding in [Encoding::Plain, Encoding::Gzip, Encoding::Zstd] {
+            let images = [sample(encoding), sample(encoding)];
+            let archives = images.each_ref().map(|image| {
+                let entry = Named { names: vec!["x:1".to_owned()], images: vec![image.clone()] };
+                tar::archive(&layout(&[entry]).unwrap(), 0).unwrap().digest().unwrap()
+            });
+            assert_eq!(archives[0], archives[1], "{encoding:?}");
+            let [image, _] = images;
+            for (digest, blob) in &image.blobs {
+                assert_eq!(*digest, blob.digest().unwrap(), "{encoding:?}");
+            }
+            let config = image.config().unwrap();
+            assert_eq!(config.platform, Some(Platform::new("linux", "amd64")));
+            assert_eq!(config.json["config"]["Entrypoint"][0], "/x");
+            assert_eq!(config.diff_ids, sample(Encoding::Plain).config().unwrap().diff_ids);
+        }
+    }
+
+    #[test]
+    fn a_docker_archive_holds_one_platform() {
+        let both = vec![sample(Encoding::Plain), sample(Encoding::Plain)];
+        let entry = Named { names: vec![], images: both };
+        assert!(docker_archive(&[entry]).is_err());
+    }
+}

@@ -153,7 +153,7 @@ fn stream(
     let (read, outcome) = thread::scope(|scope| {
         let (send, receive) = sync_channel(QUEUE);
         let reading = scope.spawn(move || feed(layer, &send));
-        let mut chunks = Chunks { receive: Some(receive), chunk: Vec::new(), at: 0, on_bytes };
+        let mut chunks = Chunks { receive, chunk: Vec::new(), at: 0, on_bytes };
         let outcome = match encoding {
             Encoding::Plain => unpack(&mut Decoded(&mut chunks)),
             Encoding::Gzip => {
@@ -164,14 +164,14 @@ fn stream(
                 Err(error) => Err(Error::io(FORMAT, error)),
             },
         };
-        if !matches!(&outcome, Err(error) if matches!(error.fault(), Fault::Io(_))) {
+        if !is_io(&outcome) {
             // The digest is of all bytes, and a wrong one explains whatever else is wrong.
             chunks.drain();
         }
         drop(chunks);
         (reading.join(), outcome)
     });
-    if matches!(&outcome, Err(error) if matches!(error.fault(), Fault::Io(_))) {
+    if is_io(&outcome) {
         return outcome;
     }
     let digest = match read {
@@ -189,7 +189,12 @@ fn stream(
     outcome
 }
 
-/// The magic decides, not the media type: Docker's tools mislabel what they recompress.
+/// Whether the machine failed rather than the layer.
+fn is_io(outcome: &Result<()>) -> bool {
+    matches!(outcome, Err(error) if matches!(error.fault(), Fault::Io(_)))
+}
+
+/// The magic decides, not the media type: it cannot be wrong about how to go on.
 fn encoding(magic: [u8; 4]) -> Encoding {
     match magic {
         [0x1f, 0x8b, ..] => Encoding::Gzip,
@@ -219,7 +224,7 @@ fn feed(layer: &Blob, send: &SyncSender<Vec<u8>>) -> io::Result<Digest> {
 
 /// The receiving end. It ends early if the feeding thread failed, which that one reports.
 struct Chunks<'a> {
-    receive: Option<Receiver<Vec<u8>>>,
+    receive: Receiver<Vec<u8>>,
     chunk: Vec<u8>,
     at: usize,
     on_bytes: &'a mut dyn FnMut(u64),
@@ -237,8 +242,7 @@ impl Chunks<'_> {
 impl BufRead for Chunks<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at >= self.chunk.len() {
-            let next = self.receive.as_ref().and_then(|receive| receive.recv().ok());
-            (self.chunk, self.at) = (next.unwrap_or_default(), 0);
+            (self.chunk, self.at) = (self.receive.recv().unwrap_or_default(), 0);
             (self.on_bytes)(self.chunk.len() as u64);
         }
         Ok(&self.chunk[self.at..])
@@ -366,7 +370,7 @@ impl Changes<'_> {
             }
             _ => {
                 let content = match member.kind {
-                    tar::MemberKind::File => self.keep(at, content, spool)?,
+                    tar::MemberKind::File => keep(at, content, spool)?,
                     _ => Blob::empty(),
                 };
                 if let Some(node) = member.node(content) {
@@ -394,20 +398,6 @@ impl Changes<'_> {
             }
         }
         Ok(())
-    }
-
-    fn keep(&self, at: u64, content: &mut dyn Read, spool: &mut Spool) -> Result<Blob> {
-        let mut buf = vec![0; 64 << 10];
-        loop {
-            match content.read(&mut buf) {
-                Ok(0) => return spool.take().map_err(|error| Error::io(FORMAT, error)),
-                Ok(n) => {
-                    spool.write_all(&buf[..n]).map_err(|error| Error::io(FORMAT, error))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(tar::fault(at, error)),
-            }
-        }
     }
 
     fn whiteout(&mut self, path: &TreePath, at: u64) -> Result<()> {
@@ -462,6 +452,21 @@ impl Changes<'_> {
                 self.tree.remove(&parent);
                 above = parent.parent();
             }
+        }
+    }
+}
+
+/// Takes a file's content, which starts at byte `at` of the archive, through the spool.
+fn keep(at: u64, content: &mut dyn Read, spool: &mut Spool) -> Result<Blob> {
+    let mut buf = vec![0; 64 << 10];
+    loop {
+        match content.read(&mut buf) {
+            Ok(0) => return spool.take().map_err(|error| Error::io(FORMAT, error)),
+            Ok(n) => {
+                spool.write_all(&buf[..n]).map_err(|error| Error::io(FORMAT, error))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(tar::fault(at, error)),
         }
     }
 }
@@ -662,6 +667,8 @@ mod tests {
             zstd(&archive),
             [zstd(head), zstd(tail)].concat(),
             [b"\x50\x2a\x4d\x18\x02\0\0\0ab".to_vec(), zstd(&archive)].concat(),
+            // Where zstd:chunked keeps its table of contents.
+            [zstd(&archive), b"\x5f\x2a\x4d\x18\x02\0\0\0ab".to_vec()].concat(),
             // After the end of the archive may stand anything.
             [archive.clone(), vec![9; 700_000]].concat(),
             gzip(&[archive.clone(), vec![9; 700_000]].concat()),

@@ -77,8 +77,8 @@ fn notes(from: Option<&std::collections::HashMap<String, String>>) -> BTreeMap<S
 }
 
 impl Document {
-    /// Reads an index or a manifest, told apart by the document itself: descriptors have been
-    /// seen to be wrong about it.
+    /// Reads an index or a manifest, told apart by what the document holds: it is the bytes that
+    /// a digest vouches for, not the media type some other document gives them.
     ///
     /// # Errors
     /// `Corrupt` for what is neither, `TooLarge` past [`MAX_JSON`], `Unsupported` for digests
@@ -192,5 +192,59 @@ impl Config {
         });
         let diff_ids = diff_ids.collect::<Result<_>>()?;
         Ok(Self { platform, diff_ids, json })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_read_back_and_are_the_same_bytes_every_time() {
+        let mut layer = Descriptor::of(media_type::LAYER, b"layer");
+        layer.annotations = (0..20).map(|i| (format!("key{i}"), format!("{i}"))).collect();
+        let mut config = Descriptor::of(media_type::CONFIG, b"{}");
+        config.platform = Some("linux/arm64/v8".parse().unwrap());
+        let annotations = layer.annotations.clone();
+        let manifest = Manifest { config, layers: vec![layer.clone()], annotations };
+        let bytes = manifest.write().unwrap();
+        for _ in 0..9 {
+            assert_eq!(manifest.write().unwrap(), bytes);
+        }
+        assert_eq!(Document::read(&bytes).unwrap(), Document::Manifest(manifest.clone()));
+        let annotations = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let index = Index { manifests: vec![layer], annotations };
+        assert_eq!(Document::read(&index.write().unwrap()).unwrap(), Document::Index(index));
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused() {
+        let digest = Digest::of(b"");
+        let descriptor = |digest: &str, size: &str| {
+            format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":{size}}}"#)
+        };
+        let index =
+            |descriptor: String| format!(r#"{{"schemaVersion":2,"manifests":[{descriptor}]}}"#);
+        let right = digest.to_string();
+        assert!(Document::read(index(descriptor(&right, "0")).as_bytes()).is_ok());
+        for (what, text) in [
+            ("nothing", String::new()),
+            ("no object", "[]".to_owned()),
+            ("an object of something else", "{}".to_owned()),
+            ("cut short", index(descriptor(&right, "0"))[..50].to_owned()),
+            ("schema 1", r#"{"schemaVersion":1}"#.to_owned()),
+            ("a negative size", index(descriptor(&right, "-1"))),
+            ("a size over 64 bits", index(descriptor(&right, "99999999999999999999"))),
+            ("another algorithm", index(descriptor(&format!("sha512:{}", "0".repeat(128)), "0"))),
+            ("a digest that is a path", index(descriptor("sha256:../../etc/passwd", "0"))),
+            ("a digest in capitals", index(descriptor(&right.to_uppercase(), "0"))),
+            ("too deep", format!("{{\"manifests\":{}", "[".repeat(100_000))),
+            ("too long", format!("{{}}{}", " ".repeat(4 << 20))),
+        ] {
+            let error = Document::read(text.as_bytes()).expect_err(what).to_string();
+            assert!(!error.contains('\n'), "{what}: {error}");
+        }
+        assert!(Config::read(br#"{"rootfs":{"diff_ids":["x"]}}"#).is_err());
+        assert_eq!(Config::read(b"{}").unwrap().platform, None);
     }
 }

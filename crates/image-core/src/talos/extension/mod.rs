@@ -6,7 +6,7 @@ mod range;
 pub use microcode::{Microcode, microcode};
 pub use range::VersionRange;
 
-use super::{Error, Quirk, Result, TalosVersion, yaml::Yaml};
+use super::{Error, Quirk, Result, TalosVersion, yaml, yaml::Yaml};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -93,8 +93,7 @@ impl Metadata {
     /// # Errors
     /// It is no YAML, or a manifest of another version than `v1alpha1`.
     pub fn from_manifest(manifest: &str) -> Result<Self> {
-        let Manifest { version, metadata } = serde_saphyr::from_str(manifest)
-            .map_err(|error| Error::input(format!("{MANIFEST}: {}", error.without_snippet())))?;
+        let Manifest { version, metadata } = yaml::read(MANIFEST, manifest)?;
         if version != "v1alpha1" {
             return Err(Error::unsupported(format!(
                 "{MANIFEST}: version {version:?} is not known, only \"v1alpha1\""

@@ -1,6 +1,7 @@
 //! What goes into an image.
 
 use super::words::is_default;
+use crate::talos::release::BootAsset;
 use serde::{Deserialize, Serialize};
 
 /// The parts. What is left out comes from the release image.
@@ -34,6 +35,19 @@ pub struct Input {
     /// System extensions, in order.
     #[serde(skip_serializing_if = "is_default")]
     pub system_extensions: Vec<ContainerAsset>,
+}
+
+impl Input {
+    /// The path the profile names for a boot asset; none where the release image has it.
+    pub fn path(&self, asset: BootAsset) -> Option<&str> {
+        let file = match asset {
+            BootAsset::Kernel => &self.kernel,
+            BootAsset::Initramfs => &self.initramfs,
+            BootAsset::SdStub => &self.sd_stub,
+            BootAsset::SdBoot => &self.sd_boot,
+        };
+        Some(file.path.as_str()).filter(|path| !path.is_empty())
+    }
 }
 
 /// A file.

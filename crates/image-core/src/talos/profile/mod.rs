@@ -16,7 +16,7 @@ pub use input::{
 pub use target::{DiskImage, Iso, Output, Target};
 pub use words::{Bootloader, DiskFormat, EnrollKeys, OutFormat, OutputKind};
 
-use super::{Arch, Error, Platform, Result, TalosVersion, meta::MetaValue, nearest};
+use super::{Arch, Error, Platform, Result, TalosVersion, meta::MetaValue, yaml};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use words::{choice, is_default};
@@ -153,7 +153,7 @@ impl Profile {
     /// It is no YAML, has a key no profile has (the message names the nearest that exists
     /// there), or a value that cannot be.
     pub fn from_yaml(text: &str) -> Result<Self> {
-        serde_saphyr::from_str(text).map_err(|error| Error::input(describe(&error)))
+        yaml::read("profile", text)
     }
 
     /// The built-in profile of this name.
@@ -172,27 +172,6 @@ impl Profile {
 
 fn missing(key: &str) -> Error {
     Error::input(format!("profile: {key} is not given"))
-}
-
-/// One line: where in the text, what is wrong, what was probably meant.
-fn describe(error: &serde_saphyr::Error) -> String {
-    use serde_saphyr::Error as Yaml;
-
-    let error = error.without_snippet();
-    let place = error
-        .location()
-        .map(|at| format!("line {} column {}: ", at.line(), at.column()))
-        .unwrap_or_default();
-    let what = match error {
-        Yaml::SerdeUnknownField { field, expected, .. } => {
-            match nearest(field, expected.iter().copied()) {
-                Some(meant) => format!("key {field:?} is unknown: did you mean {meant:?}?"),
-                None => format!("key {field:?} is unknown: here stand {}", expected.join(", ")),
-            }
-        }
-        other => other.to_string(),
-    };
-    format!("profile: {place}{what}")
 }
 
 #[cfg(test)]
@@ -249,7 +228,8 @@ mod tests {
             ("output: {kind: isoo}", "output kind \"isoo\" is unknown: did you mean \"iso\"?"),
             ("platform: matal", "platform \"matal\" is unknown: did you mean \"metal\"?"),
             ("customization: {metaContents: [{key: 256, value: x}]}", "line 4"),
-            ("name: a\nname: b", "duplicate"),
+            ("name: a\nname: b", "profile: line 5 column 1: key \"name\" stands twice"),
+            ("name: a\n---\n", "a second document starts"),
             (
                 "output: {kind: kernel}\ncustomization: {extraKernelArgs: [a]}",
                 "output kind kernel has no kernel arguments: leave it out",
@@ -281,11 +261,10 @@ output:
 ";
         let target = Profile::from_yaml(yaml).unwrap().target().unwrap();
         assert_eq!(target.packed_file_name(), "metal-amd64.iso.zst");
-        // 1.10 has no choice for ISOs.
-        let iso = Iso { bootloader: Bootloader::DualBoot, enroll_keys: EnrollKeys::IfSafe };
+        let iso = Iso { bootloader: Bootloader::Grub, enroll_keys: EnrollKeys::IfSafe };
         assert_eq!(target.output, Output::Iso(iso));
-        let target =
-            Profile::from_yaml(&yaml.replace("1.10.0", "1.12.0")).unwrap().target().unwrap();
-        assert!(matches!(target.output, Output::Iso(Iso { bootloader: Bootloader::Grub, .. })));
+        let secure = Profile { secure_boot: Some(true), ..Profile::from_yaml(yaml).unwrap() };
+        let Output::Iso(iso) = secure.target().unwrap().output else { panic!() };
+        assert_eq!(iso.bootloader, Bootloader::SdBoot);
     }
 }

@@ -163,13 +163,9 @@ fn output(
         OutputKind::Iso => {
             let options = filled.iso_options.unwrap_or_default();
             Output::Iso(Iso {
-                // Before there was a choice, what was said of it was not looked at.
-                bootloader: bootloader(
-                    options.bootloader.filter(|_| version.has(Quirk::IsoBootloaderChoice)),
-                    arch,
-                    version,
-                    secure_boot,
-                ),
+                // The imager looks at the choice from 1.12 on and makes both bootloaders before,
+                // GRUB also for arm64, where nothing starts it. Here what is said counts.
+                bootloader: bootloader(options.bootloader, arch, version, secure_boot),
                 enroll_keys: options.enroll_keys.unwrap_or(EnrollKeys::IfSafe),
             })
         }

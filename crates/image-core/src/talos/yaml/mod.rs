@@ -1,0 +1,7 @@
+//! YAML in and out.
+
+mod read;
+mod write;
+
+pub(crate) use read::read;
+pub(crate) use write::Yaml;

@@ -1,0 +1,69 @@
+//! Every medium boots on the firmware it is made for, with its extensions in place.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fs, path::Path};
+use system_tests::{
+    build, image, part,
+    qemu::{Arch, Boot, Firmware, Medium},
+};
+
+/// Builds with two extensions and a kernel argument of ours; gives the medium back.
+fn media(output: &Path, arguments: &[&str], console: &str) -> std::path::PathBuf {
+    let mut all = arguments.to_vec();
+    let (microcode, hello) = (image("intel-ucode"), image("hello"));
+    let console = format!("console={console}");
+    all.extend(["--system-extension-image", &microcode, "--system-extension-image", &hello]);
+    all.extend(["--extra-kernel-arg", &console, "--extra-kernel-arg", "talos.image.test=a.b"]);
+    build(output, &all)
+}
+
+fn boots(arch: Arch, medium: Medium) {
+    let said = Boot::new(arch, Firmware::uefi(arch), medium).run().unwrap();
+    let expect = |text: &str| assert!(said.contains(text), "no {text:?} in:\n{said}");
+    for name in ["intel-ucode", "hello"] {
+        let reference = image(name);
+        let version = reference.rsplit_once(':').unwrap().1;
+        expect(&format!("EXT {name} {version} ok\n"));
+    }
+    // What the extension has for the kernel's firmware loader lies in the initramfs itself.
+    let firmware = image_core::blob::Digest::of(&fs::read(part("hello/firmware.bin")).unwrap());
+    expect(&format!("FILE {} /usr/lib/firmware/hello/firmware.bin\n", firmware.hex()));
+    let line = said.lines().find(|line| line.starts_with("CMDLINE ")).unwrap();
+    assert!(line.contains("talos.platform=metal"), "{line}");
+    assert!(line.ends_with("talos.image.test=a.b"), "{line}");
+}
+
+const ISO: [&str; 5] = ["iso", "--arch", "amd64", "--bootloader", "sd-boot"];
+const DISK: [&str; 5] = ["metal", "--bootloader", "sd-boot", "--out-format", "raw"];
+
+#[test]
+fn one_iso_boots_as_cd_as_disk_and_as_usb_stick() {
+    let dir = tempfile::tempdir().unwrap();
+    let iso = media(dir.path(), &ISO, "ttyS0");
+    boots(Arch::Amd64, Medium::Cd(iso.clone()));
+    boots(Arch::Amd64, Medium::Disk(iso.clone(), 512));
+    boots(Arch::Amd64, Medium::Usb(iso));
+}
+
+#[test]
+fn a_disk_with_sectors_of_512_bytes_boots() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = media(dir.path(), &[&DISK[..], &["--arch", "amd64"]].concat(), "ttyS0");
+    boots(Arch::Amd64, Medium::Disk(disk, 512));
+}
+
+#[test]
+fn a_disk_with_sectors_of_4096_bytes_boots() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = [&DISK[..], &["--arch", "amd64", "--disk-sector-size", "4096"]].concat();
+    let disk = media(dir.path(), &arguments, "ttyS0");
+    boots(Arch::Amd64, Medium::Disk(disk, 4096));
+}
+
+#[test]
+fn a_disk_for_arm64_boots() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = media(dir.path(), &[&DISK[..], &["--arch", "arm64"]].concat(), "ttyAMA0");
+    boots(Arch::Arm64, Medium::Disk(disk, 512));
+}

@@ -6,10 +6,8 @@ use crate::{
     error::{During, Error, ErrorKind, Result},
     formats::uki::{self, Profile},
     plan::{Plan, Uki},
+    talos::menu,
 };
-
-/// The profile a machine boots by default.
-const MAIN: &str = "main";
 
 pub(super) fn assemble(uki: &Uki, plan: &Plan, assets: &Assets, cx: &Context<'_>) -> Result<Blob> {
     // The kernel and the stub are cheap to check: before anything is compressed.
@@ -18,7 +16,7 @@ pub(super) fn assemble(uki: &Uki, plan: &Plan, assets: &Assets, cx: &Context<'_>
     let splash = uki.splash.as_deref().map(Blob::open).transpose()?;
     let initrd = initramfs::assemble(&uki.initramfs, plan, assets, cx)?;
 
-    let main = Profile { id: Some(MAIN.to_owned()), ..Profile::default() };
+    let main = Profile { id: Some(menu::MAIN.to_owned()), ..Profile::default() };
     let others = uki.profiles.iter().map(|profile| Profile {
         id: Some(profile.id.clone()),
         title: Some(profile.title.clone()),

@@ -8,7 +8,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     talos::{
         Arch, Platform, Profile, Quirk, esp,
-        kernel_args::{kernel_args, menu},
+        kernel_args::kernel_args,
+        menu,
         partitions::{self, MIB, Partition as TalosPartition},
         profile::{self, Bootloader, DiskFormat, OutFormat, OutputKind, Target},
         release,
@@ -118,7 +119,8 @@ impl Plan {
         let Inputs { decision, release, kernel, initramfs, sd_stub, sd_boot, extensions, splash } =
             inputs;
         let Decision { target, warnings } = decision;
-        let cmdline = kernel_args(&target, &[]).to_string();
+        let arguments = kernel_args(&target, &[]);
+        let cmdline = arguments.to_string();
         let initramfs = Initramfs { base: initramfs, extensions };
         let uki = |initramfs: Initramfs, kernel: Asset| Uki {
             stub: sd_stub,
@@ -126,12 +128,12 @@ impl Plan {
             initramfs,
             os_release: release::os_release(&target.name, &target.version),
             splash,
-            profiles: menu(target.output.kind(), &target.version)
+            profiles: menu::entries(target.output.kind(), &target.version)
                 .iter()
                 .map(|entry| UkiProfile {
                     id: entry.id.to_owned(),
                     title: entry.title.to_owned(),
-                    cmdline: format!("{cmdline} {}", entry.argument),
+                    cmdline: entry.cmdline(&arguments),
                 })
                 .collect(),
             cmdline: cmdline.clone(),

@@ -3,23 +3,21 @@
 use super::{Quirk, TalosVersion, profile::OutputKind};
 use crate::formats::cmdline::Cmdline;
 
-/// The `.profile` section of the plain start, which comes first.
-pub const MAIN: &str = "ID=main";
+/// The identifier of the plain start, which comes first.
+pub const MAIN: &str = "main";
 
 /// A further entry of the menu.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MenuEntry {
-    id: &'static str,
-    title: &'static str,
+    /// `ID=` of its profile.
+    pub id: &'static str,
+    /// `TITLE=` of its profile.
+    pub title: &'static str,
+    /// What its command line has after the plain start's.
     argument: &'static str,
 }
 
 impl MenuEntry {
-    /// Its `.profile` section.
-    pub fn profile(self) -> String {
-        format!("ID={}\nTITLE={}", self.id, self.title)
-    }
-
     /// Its `.cmdline` section, where the plain start has `cmdline`.
     pub fn cmdline(self, cmdline: &Cmdline) -> String {
         format!("{cmdline} {}", self.argument)
@@ -55,7 +53,7 @@ mod tests {
     fn sections() {
         let version = "1.11.0".parse().unwrap();
         let [reset] = entries(OutputKind::Iso, &version) else { panic!() };
-        assert_eq!(reset.profile(), "ID=reset\nTITLE=Reset system disk");
+        assert_eq!((reset.id, reset.title), ("reset", "Reset system disk"));
         let cmdline = reset.cmdline(&Cmdline::parse("a b"));
         assert_eq!(cmdline, "a b talos.experimental.wipe=system");
         assert!(entries(OutputKind::Uki, &version).is_empty());

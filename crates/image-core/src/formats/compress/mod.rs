@@ -5,6 +5,8 @@
 
 mod decoder;
 mod gzip;
+mod xxh64;
+mod zstd;
 mod zstd_frame;
 
 pub use decoder::Decoder;
@@ -13,7 +15,6 @@ pub(super) use zstd_frame::end as zstd_frame_end;
 use super::{Error, Result};
 use crate::blob::{Blob, Spool};
 use std::io::{self, Read, Write};
-use zstd::zstd_safe::CParameter;
 
 /// How much is read at a time, in bytes.
 const CHUNK: usize = 128 << 10;
@@ -139,12 +140,67 @@ pub fn compress(
         }
         Method::Zstd { level } => {
             check_level(name, level, 1..=19)?;
-            let mut encoder = zstd_encoder(level, input.len(), threads, &mut *spool).map_err(io)?;
-            feed(input, &mut encoder, on_bytes).map_err(io)?;
-            encoder.finish().map_err(io)?;
+            return zstd::compress(level, input, spool, threads, on_bytes);
         }
     }
     spool.take().map_err(io)
+}
+
+/// Compresses a disk image with zstd at `level` (1 to 19): holes are passed over and what does
+/// not compress is stored, each in frames of its own. `zstd -d` and libzstd's other users take
+/// that as they take one frame; the kernel's decoder would stop at the first.
+///
+/// # Errors
+/// As [`compress`].
+pub fn compress_sparse(
+    level: u32,
+    input: &Blob,
+    spool: &mut Spool,
+    threads: usize,
+    on_bytes: &mut dyn FnMut(u64),
+) -> Result<Blob> {
+    check_level("zstd", level, 1..=19)?;
+    zstd::compress_sparse(level, input, spool, threads, on_bytes)
+}
+
+/// Decodes all of `input`, one `codec` stream after the other, into at most `limit` bytes.
+/// Runs of zeros become holes; the rest is kept in `spool`.
+///
+/// # Errors
+/// [`Fault::Corrupt`](super::Fault::Corrupt) with the offset in the stream, or I/O.
+pub fn decompress(codec: Codec, input: &Blob, spool: &mut Spool, limit: u64) -> Result<Blob> {
+    let io = |source| Error::io(codec.name(), source);
+    let mut parts = Vec::new();
+    let mut zeros = 0;
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let (mut at, mut produced) = (0, 0);
+    while at < input.len() {
+        let rest = input.slice(at..input.len()).reader();
+        let mut decoder = Decoder::new(codec, rest, limit - produced)?;
+        loop {
+            chunk.clear();
+            decoder.by_ref().take(CHUNK as u64).read_to_end(&mut chunk).map_err(io)?;
+            if chunk.is_empty() {
+                break;
+            }
+            if chunk.iter().all(|&byte| byte == 0) {
+                if !spool.is_empty() {
+                    parts.push(spool.take().map_err(io)?);
+                }
+                zeros += chunk.len() as u64;
+            } else {
+                if zeros > 0 {
+                    parts.push(Blob::zeros(std::mem::take(&mut zeros)));
+                }
+                spool.write_all(&chunk).map_err(io)?;
+            }
+        }
+        at += decoder.consumed();
+        produced += decoder.produced();
+    }
+    parts.push(spool.take().map_err(io)?);
+    parts.push(Blob::zeros(zeros));
+    Ok(Blob::concat(parts))
 }
 
 fn check_level(
@@ -157,29 +213,6 @@ fn check_level(
     }
     let (least, most) = levels.into_inner();
     Err(Error::invalid(format, format!("level {level} is not one of {least} to {most}")))
-}
-
-fn zstd_encoder<W: Write>(
-    level: u32,
-    len: u64,
-    threads: usize,
-    to: W,
-) -> io::Result<zstd::Encoder<'static, W>> {
-    let mut encoder = zstd::Encoder::new(to, i32::try_from(level).unwrap_or(0))?;
-    encoder.include_checksum(true)?;
-    // Lets a decoder take no more memory than the content needs.
-    encoder.set_pledged_src_size(Some(len))?;
-    // No worker at all would cut the input elsewhere than one worker and more do.
-    encoder.multithread(u32::try_from(threads.max(1)).unwrap_or(1))?;
-    if level >= 16 {
-        // zstd's own choice for these levels takes some 80 MiB a worker. With these it is 20,
-        // for 1.4 % more bytes (54 MB of shared libraries at level 18) and half the time.
-        encoder.set_parameter(CParameter::WindowLog(21))?;
-        encoder.set_parameter(CParameter::ChainLog(20))?;
-        encoder.set_parameter(CParameter::HashLog(20))?;
-        encoder.set_parameter(CParameter::JobSize(4 << 20))?;
-    }
-    Ok(encoder)
 }
 
 fn feed(input: &Blob, encoder: &mut impl Write, on_bytes: &mut dyn FnMut(u64)) -> io::Result<()> {
@@ -198,7 +231,7 @@ fn feed(input: &Blob, encoder: &mut impl Write, on_bytes: &mut dyn FnMut(u64)) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blob::Scratch;
+    use crate::blob::{Extent, Scratch};
     use proptest::prelude::*;
 
     const METHODS: [Method; 4] = [
@@ -255,11 +288,68 @@ mod tests {
     #[test]
     fn the_thread_count_changes_no_byte() {
         // Over one job of each method, and quick to compress.
-        let content = content(300_000).repeat(17);
+        let content = content(300_000).repeat(14);
         for method in METHODS {
             let one = packed(method, &content, 1);
             assert!(one.len() < content.len() / 4 * 3);
             assert!([0, 2].iter().all(|&n| packed(method, &content, n) == one), "{method:?}");
+        }
+    }
+
+    /// Bytes that do not compress.
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 1u64;
+        std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_be_bytes()[0]
+        })
+        .take(len)
+        .collect()
+    }
+
+    #[test]
+    fn sparse_frames_decode_one_after_the_other_to_the_whole() {
+        let parts = [
+            content(100_000).into(),
+            Blob::zeros((3 << 20) + 5),
+            Blob::from(noise(2 << 20)),
+            Blob::from(content(1 << 20)),
+            Blob::from(noise(1 << 20)),
+            Blob::zeros(77),
+        ];
+        for input in [Blob::empty(), Blob::zeros(2 << 20), Blob::concat(parts)] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut spool = Spool::new(&Scratch::new(dir.path()));
+            let mut read = 0;
+            let blob = compress_sparse(18, &input, &mut spool, 2, &mut |n| read += n).unwrap();
+            assert_eq!(read, input.len());
+            let out = decompress(Codec::Zstd, &blob, &mut spool, 8 << 20).unwrap();
+            assert!(out.to_vec(16 << 20).unwrap() == input.to_vec(16 << 20).unwrap());
+            let holes = out.extents().filter(|extent| matches!(extent, Extent::Hole { .. }));
+            assert_eq!(holes.count() > 0, !input.is_empty());
+            assert!(
+                decompress(Codec::Zstd, &blob, &mut spool, input.len() / 2).is_err()
+                    || input.is_empty()
+            );
+            assert!(blob.len() < (3 << 20) + (1 << 19) + (1 << 17));
+        }
+    }
+
+    #[test]
+    fn an_incompressible_start_is_stored_in_the_same_one_frame() {
+        let noise = noise(2 << 20);
+        for tail in [vec![], b"abababababab".to_vec(), content(400_000)] {
+            let content = [&noise[..], &tail].concat();
+            let bytes = packed(Method::Zstd { level: 18 }, &content, 1);
+            assert!(bytes[17..17 + (128 << 10)] == noise[..128 << 10]);
+            assert!(bytes.len() < noise.len() + 200 + tail.len() / 2);
+            let end = zstd_frame_end(&Blob::from(bytes.clone()), 0).unwrap();
+            assert_eq!(end, bytes.len() as u64);
+            let (out, consumed) = unpacked(Codec::Zstd, &bytes, 4 << 20).unwrap();
+            assert!(out == content && consumed == end);
+            let mut damaged = bytes;
+            damaged[100_000] ^= 1;
+            assert!(unpacked(Codec::Zstd, &damaged, 4 << 20).is_err());
         }
     }
 

@@ -1,5 +1,6 @@
 //! The shell of a Zstandard frame (RFC 8878 section 3.1.1): its header and its blocks' headers.
 
+use super::xxh64::Xxh64;
 use crate::{
     blob::Blob,
     formats::{Error, Result},
@@ -11,6 +12,9 @@ const FORMAT: &str = "zstd";
 /// The longest block in bytes (section 3.1.1.2.4).
 const BLOCK_MAX: u32 = 128 << 10;
 
+/// The window of the frames joined here, as its base-two logarithm.
+pub(super) const WINDOW_LOG: u8 = 21;
+
 /// Where the frame that starts at byte `start` of `blob` ends. Reads headers only, so the
 /// content may still turn out damaged.
 ///
@@ -19,40 +23,99 @@ const BLOCK_MAX: u32 = 128 << 10;
 /// blob ends inside the frame.
 pub(in crate::formats) fn end(blob: &Blob, start: u64) -> Result<u64> {
     let io = |source| Error::io(FORMAT, source);
-    let corrupt = |at: u64, what: &str| Error::corrupt(FORMAT, at, what);
-    let whole = |at: u64| {
-        if at > blob.len() { Err(corrupt(blob.len(), "the frame is cut off")) } else { Ok(at) }
-    };
-    whole(start.saturating_add(5))?;
-    let [magic @ .., descriptor] = blob.array::<5>(start).map_err(io)?;
-    if magic != super::Codec::Zstd.magic() {
-        return Err(corrupt(start, "no frame starts here"));
-    }
-    if descriptor & 8 != 0 {
-        return Err(corrupt(start + 4, "a reserved bit is set"));
-    }
-    let single_segment = descriptor >> 5 & 1;
-    let window = 1 - single_segment;
-    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
-    let content_size = [single_segment, 2, 4, 8][usize::from(descriptor >> 6)];
-    let mut at = whole(start + 5 + u64::from(window + dictionary + content_size))?;
+    let (mut at, checksum) = blocks(blob, start)?;
     // Buffered, since a hostile frame can have a block every three bytes.
     let mut reader = BufReader::new(blob.reader());
     reader.seek(SeekFrom::Start(at)).map_err(io)?;
     loop {
-        let body = whole(at + 3)?;
+        let body = within(blob, at + 3)?;
         let mut header = [0; 4];
         reader.read_exact(&mut header[..3]).map_err(io)?;
         let header = u32::from_le_bytes(header);
         let len = match (header >> 1 & 3, header >> 3) {
             (0 | 2, len) if len <= BLOCK_MAX => len,
             (1, _) => 1,
-            _ => return Err(corrupt(at, "no block starts here")),
+            _ => return Err(Error::corrupt(FORMAT, at, "no block starts here")),
         };
-        at = whole(body + u64::from(len))?;
+        at = within(blob, body + u64::from(len))?;
         if header & 1 == 1 {
-            return whole(at + u64::from(descriptor & 4));
+            return within(blob, at + checksum);
         }
         reader.seek_relative(len.into()).map_err(io)?;
     }
+}
+
+/// Where the blocks of the frame at byte `start` begin, and how long its checksum is.
+fn blocks(blob: &Blob, start: u64) -> Result<(u64, u64)> {
+    let corrupt = |at: u64, what: &str| Err(Error::corrupt(FORMAT, at, what));
+    within(blob, start.saturating_add(5))?;
+    let [magic @ .., descriptor] =
+        blob.array::<5>(start).map_err(|source| Error::io(FORMAT, source))?;
+    if magic != super::Codec::Zstd.magic() {
+        return corrupt(start, "no frame starts here");
+    }
+    if descriptor & 8 != 0 {
+        return corrupt(start + 4, "a reserved bit is set");
+    }
+    let single_segment = descriptor >> 5 & 1;
+    let window = 1 - single_segment;
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let content_size = [single_segment, 2, 4, 8][usize::from(descriptor >> 6)];
+    let at = within(blob, start + 5 + u64::from(window + dictionary + content_size))?;
+    Ok((at, u64::from(descriptor & 4)))
+}
+
+fn within(blob: &Blob, at: u64) -> Result<u64> {
+    if at > blob.len() {
+        return Err(Error::corrupt(FORMAT, blob.len(), "the frame is cut off"));
+    }
+    Ok(at)
+}
+
+/// One frame whose content is `stored`, as it stands, and then what the frame `packed` holds,
+/// whose window may be no larger than [`WINDOW_LOG`] says. `hash` is that of the whole content,
+/// `len` bytes. Copies nothing.
+///
+/// This works because stored blocks leave a decoder's tables and offsets alone, so that the
+/// blocks of `packed` meet it as fresh as they would at the start of their own frame.
+pub(super) fn join(stored: &Blob, packed: &Blob, hash: &Xxh64, len: u64) -> Result<Blob> {
+    let mut parts = vec![Blob::from(start(len, true))];
+    let mut at = 0;
+    while at < stored.len() {
+        let block = stored.slice(at..at + u64::from(BLOCK_MAX));
+        at += block.len();
+        // Neither the last block nor compressed.
+        parts.push(Blob::from((block.len() << 3).to_le_bytes()[..3].to_vec()));
+        parts.push(block);
+    }
+    let (blocks, checksum) = blocks(packed, 0)?;
+    parts.push(packed.slice(blocks..packed.len() - checksum));
+    parts.push(Blob::from(hash.finish().to_le_bytes()[..4].to_vec()));
+    Ok(Blob::concat(parts))
+}
+
+/// A frame of `len` zeros: four bytes for each block. There is no content to check.
+pub(super) fn zeros(len: u64) -> Blob {
+    let mut frame = start(len, false);
+    let mut left = len;
+    loop {
+        let block = left.min(BLOCK_MAX.into());
+        left -= block;
+        let header = block << 3 | 1 << 1 | u64::from(left == 0);
+        frame.extend(&header.to_le_bytes()[..3]);
+        frame.push(0);
+        if left == 0 {
+            return Blob::from(frame);
+        }
+    }
+}
+
+/// A frame's header: its content is `len` bytes.
+fn start(len: u64, checksum: bool) -> Vec<u8> {
+    // Descriptor: eight bytes of content size, a window, perhaps a checksum.
+    let descriptor = 0b1100_0000 | u8::from(checksum) << 2;
+    let mut start = super::Codec::Zstd.magic().to_vec();
+    start.extend([descriptor, (WINDOW_LOG - 10) << 3]);
+    start.extend(len.to_le_bytes());
+    start
 }

@@ -239,35 +239,27 @@ fn directory(
     stamp: Stamp,
 ) -> Vec<u8> {
     let first = |path: &TreePath| runs.get(path).map_or(0, |run| run.first);
-    let mut bytes = Vec::new();
-    let mut put = |short, attributes, cluster, size| {
-        bytes.extend(Entry { short, attributes, cluster, size }.to_bytes(stamp));
+    let entry = |short, attributes, cluster, size| {
+        Entry { short, attributes, cluster, size }.to_bytes(stamp)
     };
-    match (path.parent(), label) {
-        (None, Some(label)) => put(label, VOLUME_ID, 0, 0),
-        (None, None) => {}
-        (Some(parent), _) => {
-            // The root is written as cluster 0, wherever it stands (section 6.5).
-            let above = if parent.is_root() { 0 } else { first(&parent) };
-            put(Entry::DOT, DIRECTORY, first(path), 0);
-            put(Entry::DOT_DOT, DIRECTORY, above, 0);
-        }
+    let mut bytes = Vec::new();
+    if let Some(parent) = path.parent() {
+        // The root is written as cluster 0, wherever it stands (section 6.5).
+        let above = if parent.is_root() { 0 } else { first(&parent) };
+        bytes.extend(entry(Entry::DOT, DIRECTORY, first(path), 0));
+        bytes.extend(entry(Entry::DOT_DOT, DIRECTORY, above, 0));
+    } else if let Some(label) = label {
+        bytes.extend(entry(label, VOLUME_ID, 0, 0));
     }
     for Child { path, node, name } in files {
-        let content = node.content();
-        let kind = if content.is_some() { ARCHIVE } else { DIRECTORY };
-        let read_only = content.is_some() && node.mode & 0o222 == 0;
-        let size = content.map_or(0, Blob::len);
+        let (attributes, size) = match node.content() {
+            Some(content) if node.mode & 0o222 == 0 => (ARCHIVE | READ_ONLY, content.len()),
+            Some(content) => (ARCHIVE, content.len()),
+            None => (DIRECTORY, 0),
+        };
         name.write_long(&mut bytes);
-        bytes.extend(
-            Entry {
-                short: name.short,
-                attributes: kind | if read_only { READ_ONLY } else { 0 },
-                cluster: first(path),
-                size: u32::try_from(size).unwrap_or(u32::MAX),
-            }
-            .to_bytes(stamp),
-        );
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        bytes.extend(entry(name.short, attributes, first(path), size));
     }
     bytes
 }

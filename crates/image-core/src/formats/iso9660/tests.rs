@@ -160,6 +160,22 @@ fn bytes_stand_where_the_specifications_say() {
 }
 
 #[test]
+fn a_catalogue_of_several_platforms_is_read_back() {
+    let image = Blob::zeros(4 * BLOCK);
+    let entries = [(Platform::Bios, 2), (Platform::Uefi, 3), (Platform::Other(1), 4)]
+        .map(|(platform, block)| BootEntry::whole(platform, block, &image));
+    let volume = Blob::concat([
+        Blob::from(el_torito::catalogue(&entries)).padded_to(BLOCK),
+        Blob::zeros(7 * BLOCK),
+    ]);
+    let found = el_torito::read(&volume, &el_torito::boot_record(0), volume.len()).unwrap();
+    let read: Vec<_> = found.iter().map(|e| (e.platform, e.block, e.sectors)).collect();
+    let written: Vec<_> = entries.iter().map(|e| (e.platform, e.block, e.sectors)).collect();
+    assert_eq!(read, written);
+    assert_eq!(found[1].content.len(), 4 * BLOCK);
+}
+
+#[test]
 fn files_over_4_gib_have_several_extents_and_links_one_place() {
     let mut tree = Tree::new();
     let content = Blob::concat([Blob::from("start"), Blob::zeros(9 << 30), Blob::from("end")]);

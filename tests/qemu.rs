@@ -2,7 +2,6 @@
 
 use crate::gdbstub::Gdb;
 use std::{
-    collections::VecDeque,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -229,7 +228,6 @@ pub struct Machine {
     qemu: Child,
     output: mpsc::Receiver<Vec<u8>>,
     said: String,
-    answers: VecDeque<(String, String)>,
     until: String,
     deadline: Instant,
     _dir: tempfile::TempDir,
@@ -245,14 +243,22 @@ impl Machine {
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
         let (sender, output) = mpsc::channel();
+        let (stdin, mut answers) = (qemu.stdin.take(), boot.answers.clone().into_iter().peekable());
+        let mut heard = Vec::new();
+        listen(qemu.stdout.take(), sender.clone(), move |bytes| {
+            heard.extend_from_slice(bytes);
+            while let Some((_, keys)) = answers.next_if(|(when, _)| plain(&heard).contains(when)) {
+                heard.clear();
+                // A machine that is gone needs no answer.
+                let _ = stdin.as_ref().map(|mut stdin| stdin.write_all(keys.as_bytes()));
+            }
+        });
         // QEMU's own complaints come in between what the machine says.
-        listen(qemu.stdout.take(), sender.clone());
-        listen(qemu.stderr.take(), sender);
+        listen(qemu.stderr.take(), sender, |_| {});
         Ok(Self {
             qemu,
             output,
             said: String::new(),
-            answers: boot.answers.clone().into(),
             until: boot.until.clone(),
             deadline: Instant::now() + boot.patience,
             _dir: dir,
@@ -276,13 +282,6 @@ impl Machine {
             if self.said.contains(&self.until) {
                 return Ok(std::mem::take(&mut self.said));
             }
-            if self.answers.front().is_some_and(|(when, _)| self.said.contains(when)) {
-                if let (Some(keyboard), Some((_, keys))) =
-                    (&mut self.qemu.stdin, self.answers.pop_front())
-                {
-                    keyboard.write_all(keys.as_bytes())?;
-                }
-            }
         };
         let last: Vec<_> = self.said.lines().rev().take(60).collect();
         let last: Vec<_> = last.into_iter().rev().collect();
@@ -302,11 +301,16 @@ impl Drop for Machine {
     }
 }
 
-fn listen(stream: Option<impl io::Read + Send + 'static>, sender: mpsc::Sender<Vec<u8>>) {
+fn listen(
+    stream: Option<impl io::Read + Send + 'static>,
+    sender: mpsc::Sender<Vec<u8>>,
+    mut also: impl FnMut(&[u8]) + Send + 'static,
+) {
     thread::spawn(move || {
         let Some(mut stream) = stream else { return };
         let mut buffer = [0; 4096];
         while let Ok(len @ 1..) = stream.read(&mut buffer) {
+            also(&buffer[..len]);
             if sender.send(buffer[..len].to_vec()).is_err() {
                 break;
             }

@@ -1,14 +1,14 @@
 //! `cargo xtask test`: everything, on real parts, against foreign tools.
 
 use crate::{cargo, parts, step, talos_image, tools};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use std::env;
 use system_tests::{COMMAND_VARIABLE, PARTS_VARIABLE};
 
 pub(crate) fn run() -> Result<()> {
     let say = |line: &str| println!("test: {line}");
     tools::ensure(&say)?;
-    let parts = parts::get(&say)?;
+    let parts = parts::get(&say).context("the tests need real boot parts")?;
     step(cargo().args(["fmt", "--all", "--check"]))?;
     step(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     let command = talos_image()?;

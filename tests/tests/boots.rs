@@ -61,6 +61,22 @@ fn a_disk_with_sectors_of_512_bytes_boots() {
 }
 
 #[test]
+fn the_menu_s_second_entry_boots_with_its_own_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = media(dir.path(), &[&DISK[..], &["--arch", "amd64"]].concat(), "ttyS0");
+    let said = Boot {
+        // As in vi: one down.
+        answers: vec![("Boot in".to_owned(), "j\r".to_owned())],
+        ..Boot::new(Arch::Amd64, Firmware::uefi(Arch::Amd64), Medium::Disk(disk, 512))
+    }
+    .run()
+    .unwrap();
+    shows_all(&said);
+    assert!(said.contains("EFI LoaderEntrySelected talos-v1.11.0.efi@reset-maintenance"), "{said}");
+    assert!(said.contains("talos.experimental.wipe=system:EPHEMERAL,STATE"), "{said}");
+}
+
+#[test]
 fn a_disk_with_sectors_of_4096_bytes_boots() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = [&DISK[..], &["--arch", "amd64", "--disk-sector-size", "4096"]].concat();

@@ -8,7 +8,9 @@ const MAGIC: &[u8; 4] = b"hsqs";
 /// The superblock's length in bytes.
 pub(super) const LEN: usize = 96;
 
-/// Flags: duplicates were looked for, the export table is there, so are compressor options.
+/// Flags: the ends of long files are in fragments too, duplicates were looked for, the export
+/// table is there, compressor options are.
+const ALL_ENDS: u16 = 0x0020;
 const DEDUPLICATED: u16 = 0x0040;
 const EXPORTABLE: u16 = 0x0080;
 const COMPRESSOR_OPTIONS: u16 = 0x0400;
@@ -121,7 +123,7 @@ impl Superblock {
 
     /// The superblock's bytes and, where the level is not the default one, the options'.
     pub(super) fn to_bytes(&self, options: Option<[u8; 4]>) -> Vec<u8> {
-        let mut flags = DEDUPLICATED;
+        let mut flags = ALL_ENDS | DEDUPLICATED;
         if self.export_table.is_some() {
             flags |= EXPORTABLE;
         }

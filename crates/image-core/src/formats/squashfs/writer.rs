@@ -288,13 +288,13 @@ fn body<'a>(
             Body::Directory { place, len, parent, index: Cow::Owned(index) }
         }
         NodeKind::File(blob) => {
-            let content = data.content(item.content);
+            let (head, end) = data.content(item.content);
             Body::File {
-                start: content.start,
+                start: head.start,
                 len: blob.len(),
-                sparse: content.sparse,
-                fragment: content.fragment,
-                blocks: Cow::Borrowed(&content.blocks),
+                sparse: head.sparse,
+                fragment: end,
+                blocks: Cow::Borrowed(&head.blocks),
             }
         }
         NodeKind::Symlink(target) => Body::Symlink(Cow::Borrowed(target)),

@@ -179,7 +179,7 @@ fn pack(packer: &mut Packer, block: &Blob, may_be_hole: bool) -> Result<Packed> 
         return Ok(Packed::Hole);
     }
     Ok(match packer.pack(&bytes)? {
-        Some(packed) => Packed::Compressed(packed),
+        Some(shorter) => Packed::Compressed(shorter),
         None => Packed::Stored(bytes),
     })
 }

@@ -130,12 +130,13 @@ impl Superblock {
         if options.is_some() {
             flags |= COMPRESSOR_OPTIONS;
         }
-        let block_log = self.block_size.trailing_zeros() as u16;
         let mut bytes = Vec::with_capacity(LEN + 6);
         bytes.extend_from_slice(MAGIC);
         for field in [self.inodes, self.mkfs_time, self.block_size, self.fragments] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
+        // The logarithm is at most 20; the version is 4.0.
+        let block_log = u16::try_from(self.block_size.trailing_zeros()).unwrap_or_default();
         for field in [self.algorithm.id(), block_log, flags, self.ids, 4, 0] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }

@@ -164,8 +164,13 @@ impl Inode<'_> {
                 }
             }
             Body::Symlink(target) => {
+                let len: u32 = narrow(target.len() as u64, "a symbolic link")?;
+                if len > LONGEST_TARGET {
+                    let have = u64::from(LONGEST_TARGET);
+                    return Err(Error::too_large(FORMAT, "a symbolic link", len.into(), have));
+                }
                 out.u32(self.links);
-                out.u32(narrow(target.len() as u64, "a symbolic link")?);
+                out.u32(len);
                 out.0.extend_from_slice(target.as_bytes());
             }
             Body::Device { major, minor, .. } => {

@@ -6,7 +6,7 @@ use crate::blob::Blob;
 const MAGIC: &[u8; 4] = b"hsqs";
 
 /// The superblock's length in bytes.
-pub(super) const LEN: usize = 96;
+const LEN: usize = 96;
 
 /// Flags: the ends of long files are in fragments too, duplicates were looked for, the export
 /// table is there, compressor options are.
@@ -121,13 +121,13 @@ impl Superblock {
         Ok(superblock)
     }
 
-    /// The superblock's bytes and, where the level is not the default one, the options'.
-    pub(super) fn to_bytes(&self, options: Option<[u8; 4]>) -> Vec<u8> {
+    /// Its bytes, and the compressor options' after them if a level is named.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut flags = ALL_ENDS | DEDUPLICATED;
         if self.export_table.is_some() {
             flags |= EXPORTABLE;
         }
-        if options.is_some() {
+        if self.zstd_level.is_some() {
             flags |= COMPRESSOR_OPTIONS;
         }
         let mut bytes = Vec::with_capacity(LEN + 6);
@@ -152,18 +152,18 @@ impl Superblock {
         ] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
-        if let Some(options) = options {
-            // One metadata block, stored as it is.
-            bytes.extend_from_slice(&(0x8000 | 4u16).to_le_bytes());
-            bytes.extend_from_slice(&options);
+        if let Some(level) = self.zstd_level {
+            // One metadata block of four bytes, stored as it is.
+            bytes.extend_from_slice(&0x8004u16.to_le_bytes());
+            bytes.extend_from_slice(&level.to_le_bytes());
         }
         bytes
     }
 }
 
-/// Where data blocks start: behind the superblock and the options after it, in bytes.
-pub(super) fn data_start(options: Option<[u8; 4]>) -> u64 {
-    LEN as u64 + options.map_or(0, |options| 2 + options.len() as u64)
+/// Where data blocks start in an image that names this level, in bytes.
+pub(super) fn data_start(zstd_level: Option<u32>) -> u64 {
+    LEN as u64 + if zstd_level.is_some() { 6 } else { 0 }
 }
 
 /// Whether data blocks may be `size` bytes long.

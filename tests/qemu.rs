@@ -96,8 +96,8 @@ pub struct Boot {
     pub memory: u32,
     /// QEMU's name of the processor, with its features; the default has all there are.
     pub cpu: Option<String>,
-    /// Further arguments.
-    pub more: Vec<String>,
+    /// Whether there is a TPM 2.0, which swtpm plays.
+    pub tpm: bool,
     /// What is typed when the console says what, each once, in order. At first: Enter at
     /// systemd-boot's menu, which Talos shows for 10 s.
     pub answers: Vec<(String, String)>,
@@ -116,7 +116,7 @@ impl Boot {
             medium,
             memory: 1024,
             cpu: None,
-            more: Vec::new(),
+            tpm: false,
             answers: vec![("Boot in".to_owned(), "\r".to_owned())],
             until: MARKER.to_owned(),
             patience: PATIENCE,
@@ -212,10 +212,38 @@ impl Boot {
                 qemu.args(["-append", cmdline]);
             }
         }
-        qemu.args(&self.more);
+        let tpm = if self.tpm {
+            let socket = dir.path().join("tpm");
+            qemu.args(["-chardev", &format!("socket,id=tpm,path={}", quoted(&socket))]);
+            qemu.args(["-tpmdev", "emulator,id=tpm,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm"]);
+            Some(Running(swtpm(dir.path(), &socket)?))
+        } else {
+            None
+        };
         more(&mut qemu, dir.path());
-        Machine::spawn(qemu, self, dir)
+        Machine::spawn(qemu, self, tpm, dir)
     }
+}
+
+/// Starts a TPM that keeps its state in `dir`, and waits until it listens.
+fn swtpm(dir: &Path, socket: &Path) -> io::Result<Child> {
+    let mut swtpm = Command::new("swtpm")
+        .args(["socket", "--tpm2", "--flags", "startup-clear", "--tpmstate"])
+        .arg(format!("dir={}", dir.display()))
+        .args(["--ctrl", &format!("type=unixio,path={}", socket.display())])
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("swtpm: {error}")))?;
+    let start = Instant::now();
+    while !socket.exists() {
+        if let Some(status) = swtpm.try_wait()? {
+            return Err(io::Error::other(format!("swtpm: {status}")));
+        }
+        if start.elapsed() > Duration::from_secs(10) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(swtpm)
 }
 
 /// A path inside a QEMU option, where a comma ends a value.
@@ -225,7 +253,8 @@ fn quoted(path: &Path) -> String {
 
 /// A machine that runs. Dropping it switches it off.
 pub struct Machine {
-    qemu: Child,
+    _qemu: Running,
+    _tpm: Option<Running>,
     output: mpsc::Receiver<String>,
     until: String,
     deadline: Instant,
@@ -233,7 +262,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    fn spawn(mut command: Command, boot: &Boot, dir: tempfile::TempDir) -> io::Result<Self> {
+    fn spawn(
+        mut command: Command,
+        boot: &Boot,
+        tpm: Option<Running>,
+        dir: tempfile::TempDir,
+    ) -> io::Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut qemu = command
             .stdin(Stdio::piped())
@@ -258,7 +292,8 @@ impl Machine {
         // QEMU's own complaints come in between what the machine says.
         listen(qemu.stderr.take(), sender, |bytes| String::from_utf8_lossy(bytes).into_owned());
         Ok(Self {
-            qemu,
+            _qemu: Running(qemu),
+            _tpm: tpm,
             output,
             until: boot.until.clone(),
             deadline: Instant::now() + boot.patience,
@@ -293,11 +328,14 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
+/// A process that ends when this is dropped.
+struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
         // Both fail only when it has ended by itself.
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 25] = [
+const TOOLS: [(&str, &str); 26] = [
     ("cpio", "cpio"),
     ("depmod", "kmod"),
     ("e2fsck", "e2fsprogs"),
@@ -28,6 +28,7 @@ const TOOLS: [(&str, &str); 25] = [
     ("sfdisk", "fdisk"),
     ("sgdisk", "gdisk"),
     ("skopeo", "skopeo"),
+    ("swtpm", "swtpm"),
     ("tar", "tar"),
     ("umoci", "umoci"),
     ("unsquashfs", "squashfs-tools"),

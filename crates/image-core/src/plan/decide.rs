@@ -236,13 +236,14 @@ fn partitions(target: &Target, size: u64) -> Result<Vec<Partition>> {
     let fixed: u64 = layout.iter().filter_map(|(_, size)| *size).sum();
     let need = fixed + 2 * MIB;
     if size < need {
-        return Err(Error::new(
-            ErrorKind::Input,
-            format!(
-                "a disk of {size} bytes is too small for its partitions, which need {need}: ask \
-                 for --disk-size {need} or more"
-            ),
-        ));
+        // What a request says grows with the version, as in the imager; the mend is in its terms.
+        let grown = partitions::Sizes::of(&target.version).grown(0, Bootloader::SdBoot);
+        let ask = need - grown.unwrap_or(0).min(need);
+        let what = format!(
+            "a disk of {size} bytes is too small for its partitions, which need {need}: ask for \
+             --disk-size {ask} or more"
+        );
+        return Err(Error::new(ErrorKind::Input, what));
     }
     let rest = size - need;
     let meta_values = &target.customization.meta_contents;

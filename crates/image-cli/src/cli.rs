@@ -159,7 +159,13 @@ pub(crate) struct What {
     pub(crate) splash: Option<PathBuf>,
 
     /// Time all stamps in the artifact say, in seconds since 1970 [default: 0]
-    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "SOURCE_DATE_EPOCH",
+        hide_env_values = true,
+        allow_negative_numbers = true
+    )]
     pub(crate) epoch: Option<u64>,
 }
 

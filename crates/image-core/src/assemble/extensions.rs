@@ -9,7 +9,7 @@ use crate::{
     plan::{self, ExtensionSource, Plan},
     sources::{self, Set},
     talos::extension::{self, LABEL_XATTR, MANIFEST, Metadata, ROOTFS},
-    tree::{Tree, TreePath},
+    tree::{Node, NodeKind, Tree, TreePath},
 };
 use std::collections::BTreeMap;
 
@@ -74,6 +74,15 @@ fn load_one(extension: &plan::Extension, plan: &Plan, cx: &Context<'_>) -> Resul
         return Err(Error::new(ErrorKind::Input, format!("{MANIFEST}: metadata.name is empty")));
     }
     metadata.check(&plan.talos_version)?;
+
+    let special = |node: &Node| matches!(node.kind, NodeKind::Device { .. } | NodeKind::Fifo);
+    if let Some((path, ..)) = image.iter().find(|(.., node)| special(node)) {
+        let what = format!(
+            "{path} is a device or a named pipe: an extension holds directories, files and \
+             symbolic links only, rebuild it without"
+        );
+        return Err(Error::new(ErrorKind::Input, what));
+    }
 
     let mut rootfs = image.subtree(&TreePath::new(ROOTFS)?);
     let modules = TreePath::new(extension::modules_dir(&plan.talos_version))?;

@@ -10,7 +10,7 @@ use crate::{
         Arch, Platform, Profile, Quirk, esp,
         kernel_args::kernel_args,
         menu,
-        partitions::{self, MIB, Partition as TalosPartition},
+        partitions::{self, MIB, Partition as TalosPartition, Sizes},
         profile::{self, Bootloader, DiskFormat, OutFormat, OutputKind, Target},
         release,
     },
@@ -236,11 +236,14 @@ fn partitions(target: &Target, size: u64) -> Result<Vec<Partition>> {
     let fixed: u64 = layout.iter().filter_map(|(_, size)| *size).sum();
     let need = fixed + 2 * MIB;
     if size < need {
+        // What a profile says is made larger by this.
+        let grown = Sizes::of(&target.version).grown(0, Bootloader::SdBoot).unwrap_or(0);
         return Err(Error::new(
             ErrorKind::Input,
             format!(
-                "a disk of {size} bytes is too small for its partitions, which need {need}: ask \
-                 for --disk-size {need} or more"
+                "the partitions need {need} bytes and the disk has {size}: ask for --disk-size {} \
+                 or more",
+                need.saturating_sub(grown)
             ),
         ));
     }

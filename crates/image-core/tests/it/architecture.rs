@@ -19,7 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("plan", &["blob", "error", "formats", "sources", "talos"]),
     ("assemble", &["blob", "error", "events", "formats", "plan", "sources", "talos", "tree"]),
     ("examine", &["blob", "error", "formats", "talos", "tree"]),
-    ("fake", &["blob", "formats", "talos", "tree"]),
+    ("fake", &["blob", "error", "formats", "sources", "talos", "tree"]),
 ];
 
 /// Gathers the first segment after `crate` in every path of a file, `use` trees included, and

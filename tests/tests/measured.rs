@@ -16,14 +16,9 @@ use system_tests::{
 #[test]
 fn pcr_11_is_as_predicted_whichever_entry_of_the_menu_boots() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = build(
-        &dir.path().join("disk"),
-        &[
-            ["metal", "--arch", "amd64", "--bootloader", "sd-boot"],
-            ["--out-format", "raw", "--extra-kernel-arg", "console=ttyS0", "--no-progress"],
-        ]
-        .concat(),
-    );
+    let arguments = "metal --arch amd64 --bootloader sd-boot --out-format raw \
+                     --extra-kernel-arg console=ttyS0";
+    let disk = build(&dir.path().join("disk"), &arguments.split(' ').collect::<Vec<_>>());
     let image = dir.path().join("uki.efi");
     let partition = format!("{}@@1M", disk.display());
     let image_text = image.display().to_string();

@@ -5,10 +5,10 @@
 
 use image_core::blob::{Blob, Digest, Extent, HashWriter};
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
+    fs,
+    io::{self, Read, Write as _},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 use system_tests::{
     VERSION, image, part, release, talos_image,
@@ -66,10 +66,10 @@ impl Surroundings {
         command.current_dir(&self.directory);
         let dir = tempfile::tempdir_in(output).unwrap();
         if self.stdout {
-            let path = dir.path().join("stream");
-            command.arg("--stdout").stdout(File::create(&path).unwrap());
-            assert!(command.status().unwrap().success(), "{command:?}");
-            return fingerprint(&path);
+            let mut child = command.arg("--stdout").stdout(Stdio::piped()).spawn().unwrap();
+            let stream = fingerprint_of_stream(&mut child.stdout.take().unwrap());
+            assert!(child.wait().unwrap().success(), "{command:?}");
+            return stream;
         }
         finish(command.arg("--output").arg(dir.path()));
         let made = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap();
@@ -77,29 +77,51 @@ impl Surroundings {
     }
 }
 
+const CHUNK: usize = 1 << 20;
+
 /// A digest of a file that takes zeros for granted, so that a disk image costs what is in it:
 /// two files have the same if they have the same bytes.
 fn fingerprint(path: &Path) -> Digest {
-    const BLOCK: u64 = 4096;
     let blob = Blob::open(path).unwrap();
     let mut hash = HashWriter::new(io::sink());
-    hash.write_all(&blob.len().to_le_bytes()).unwrap();
     for extent in blob.extents() {
         let Extent::Data { offset, len } = extent else { continue };
-        let mut at = offset / BLOCK * BLOCK;
-        while at < offset + len {
-            let end = (at + (BLOCK << 8)).min(blob.len());
-            let bytes = blob.slice(at..end).to_vec(BLOCK << 8).unwrap();
-            for (block, start) in bytes.chunks(4096).zip((at..).step_by(4096)) {
-                // A run of data may end within the last read: what follows is zero, and skipped.
-                if block != &[0; 4096][..block.len()] && start < offset + len {
-                    hash.write_all(&start.to_le_bytes()).unwrap();
-                    hash.write_all(block).unwrap();
-                }
-            }
-            at = end;
-        }
+        let end = (offset + len).next_multiple_of(4096).min(blob.len());
+        let mut reader = blob.slice(offset / 4096 * 4096..end).reader();
+        add(&mut hash, &mut reader, offset / 4096 * 4096);
     }
+    finish_fingerprint(hash, blob.len())
+}
+
+/// The same of a stream.
+fn fingerprint_of_stream(stream: &mut impl Read) -> Digest {
+    let mut hash = HashWriter::new(io::sink());
+    let len = add(&mut hash, stream, 0);
+    finish_fingerprint(hash, len)
+}
+
+/// Takes what is not zero from `start` on; gives back where it ends.
+fn add(hash: &mut HashWriter<io::Sink>, reader: &mut impl Read, start: u64) -> u64 {
+    let mut at = start;
+    let mut bytes = Vec::with_capacity(CHUNK);
+    loop {
+        bytes.clear();
+        let read = reader.by_ref().take(CHUNK as u64).read_to_end(&mut bytes).unwrap();
+        if read == 0 {
+            return at;
+        }
+        for (block, offset) in bytes.chunks(4096).zip((at..).step_by(4096)) {
+            if block != &[0; 4096][..block.len()] {
+                hash.write_all(&offset.to_le_bytes()).unwrap();
+                hash.write_all(block).unwrap();
+            }
+        }
+        at += read as u64;
+    }
+}
+
+fn finish_fingerprint(mut hash: HashWriter<io::Sink>, len: u64) -> Digest {
+    hash.write_all(&len.to_le_bytes()).unwrap();
     hash.finish().0
 }
 

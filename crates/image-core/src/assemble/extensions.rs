@@ -96,17 +96,16 @@ fn load_one(extension: &plan::Extension, plan: &Plan, cx: &Context<'_>) -> Resul
     let firmware_dir = TreePath::new(extension::firmware_dir(&plan.talos_version))?;
     let firmware = rootfs.subtree(&firmware_dir);
     rootfs.remove(&firmware_dir);
-    keep_labels_only(&mut rootfs)?;
+    keep_labels_only(&mut rootfs);
     Ok(Extension { metadata, rootfs, firmware })
 }
 
 /// Talos takes over the SELinux label and no other extended attribute.
-fn keep_labels_only(tree: &mut Tree) -> Result<()> {
+fn keep_labels_only(tree: &mut Tree) {
     let paths: Vec<TreePath> = tree.iter().map(|(path, ..)| path.clone()).collect();
     for path in paths {
         if let Some(node) = tree.get_mut(&path) {
             node.xattrs.retain(|name, _| name == LABEL_XATTR);
         }
     }
-    Ok(())
 }

@@ -43,6 +43,7 @@ pub mod examine;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod formats;
+pub mod nearest;
 pub mod plan;
 pub mod sources;
 pub mod talos;

@@ -81,7 +81,7 @@ impl Make {
     fn loads_byte_for_byte(&self) {
         let dir = tempfile::tempdir().unwrap();
         let medium = iso(dir.path(), &["--system-extension-image", &image(self.extension)]);
-        let patch = self.patch_loaded(medium).expect("the kernel loads microcode");
+        let patch = self.patch_loaded(medium).unwrap();
         let file = fs::read(part(self.file)).unwrap();
         let len = patch.len();
         assert!(

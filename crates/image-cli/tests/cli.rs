@@ -3,17 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use image_core::{
-    formats::{
-        cpio, linux,
-        pe::{self, Machine},
-    },
-    tree::{Node, Tree, TreePath},
+    fake,
+    formats::{linux, oci},
 };
 use serde_json::Value;
 use std::{
     fs,
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -124,48 +121,30 @@ fn every_command_has_a_manual_page_and_every_shell_its_completions() {
     }
 }
 
-/// Boot assets as files, in a directory of their own.
-struct Assets(tempfile::TempDir);
+/// A directory with the images of a release, as a site would have mirrored them.
+struct Mirror(tempfile::TempDir);
 
-impl Assets {
+const EXTENSION: &str = "registry.example/siderolabs/intel-ucode:20251111";
+
+impl Mirror {
     fn new() -> Self {
-        let mut tree = Tree::new();
-        tree.insert(TreePath::new("init").unwrap(), Node::file("#!/bin/sh\n", 0o755));
-        let initramfs = cpio::archive(&tree, 0).unwrap().to_vec(1 << 20).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        for (name, content) in [
-            ("vmlinuz", linux::fake::bz_image("6.12.48-talos")),
-            ("initramfs", initramfs),
-            ("stub", pe::fake::stub(Machine::Amd64)),
-            ("boot", pe::fake::boot_loader(Machine::Amd64)),
-        ] {
-            fs::write(dir.path().join(name), content).unwrap();
-        }
+        let images = fake::images(&"v1.11.2".parse().unwrap()).unwrap();
+        fake::write(&oci::layout(&images).unwrap(), dir.path()).unwrap();
         Self(dir)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
     }
 
     fn build(&self, args: &[&str]) -> Command {
         let mut command = talos_image(&["build"]);
-        command.args(args).args(["--talos-version", "v1.11.2", "--arch", "amd64"]);
-        for (flag, name) in [
-            ("--kernel", "vmlinuz"),
-            ("--initramfs", "initramfs"),
-            ("--sd-stub", "stub"),
-            ("--sd-boot", "boot"),
-        ] {
-            command.arg(flag).arg(self.path(name));
-        }
+        command.args(args).args(["--talos-version", "v1.11.2", "--arch", "amd64", "--source"]);
+        command.arg(self.0.path());
         command
     }
 }
 
 #[test]
 fn what_is_built_is_whole_alone_and_opens_again() {
-    let assets = Assets::new();
+    let mirror = Mirror::new();
     for (args, name, kind) in [
         (vec!["iso", "--bootloader", "sd-boot"], "metal-amd64.iso", "iso"),
         (
@@ -180,7 +159,7 @@ fn what_is_built_is_whole_alone_and_opens_again() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("made/for/it");
-        let run = assets.build(&args).args(["--json", "--output"]).arg(&out).output().unwrap();
+        let run = mirror.build(&args).args(["--json", "--output"]).arg(&out).output().unwrap();
         assert_eq!(run.status.code(), Some(0), "{args:?}: {run:?}");
         json_lines(&run.stderr);
         let [result] = &json_lines(&run.stdout)[..] else { panic!("{args:?}: {run:?}") };
@@ -194,7 +173,7 @@ fn what_is_built_is_whole_alone_and_opens_again() {
             // Gibibytes of zeros, read twice, would take longer than all other tests.
             continue;
         }
-        let streamed = assets.build(&args).args(["--stdout", "-q", "--threads", "3"]).output();
+        let streamed = mirror.build(&args).args(["--stdout", "-q", "--threads", "3"]).output();
         let streamed = streamed.unwrap();
         assert!(
             streamed.stdout == fs::read(&artifact).unwrap(),
@@ -217,13 +196,23 @@ fn run_on(command: &str, file: &Path, args: &[&str]) -> Output {
 
 #[test]
 fn parts_are_listed_taken_and_streamed() {
-    let assets = Assets::new();
+    let mirror = Mirror::new();
     let dir = tempfile::tempdir().unwrap();
-    let built = assets.build(&["iso"]).arg("--output").arg(dir.path()).output().unwrap();
+    let built = mirror
+        .build(&["iso", "--system-extension-image", EXTENSION])
+        .arg("--output")
+        .arg(dir.path())
+        .output()
+        .unwrap();
     assert_eq!(built.status.code(), Some(0), "{built:?}");
     assert!(text(&built.stderr).lines().any(|line| line.starts_with("warning: ")), "{built:?}");
     let iso = dir.path().join("metal-amd64.iso");
-    let kernel = fs::read(assets.path("vmlinuz")).unwrap();
+    let kernel = linux::fake::bz_image(fake::KERNEL_RELEASE);
+
+    let seen = run_on("inspect", &iso, &[]);
+    for row in ["intel-ucode  20251111", "intel   06-55-04   0x00050654"] {
+        assert!(text(&seen.stdout).contains(row), "{}", text(&seen.stdout));
+    }
 
     let listed = json_lines(&run_on("extract", &iso, &["--json"]).stdout);
     assert!(listed.iter().any(|part| part["name"] == "kernel" && part["size"] == kernel.len()));
@@ -254,9 +243,9 @@ fn parts_are_listed_taken_and_streamed() {
 
 #[test]
 fn flags_lie_over_a_profile_and_the_plan_tells() {
-    let assets = Assets::new();
+    let mirror = Mirror::new();
     let plan = |profile: &str, args: &[&str]| {
-        let mut command = assets.build(&["-", "--plan", "--json"]);
+        let mut command = mirror.build(&["-", "--plan", "--json"]);
         let mut child =
             command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(profile.as_bytes()).unwrap();
@@ -267,21 +256,26 @@ fn flags_lie_over_a_profile_and_the_plan_tells() {
     let profile = "baseProfileName: iso\nversion: v1.10.1\n\
                    customization: {extraKernelArgs: [from=profile]}\n";
     let flags = ["--extra-kernel-arg", "from=flag", "--extra-kernel-arg", "-selinux"];
-    let plan = plan(profile, &[&flags[..], &["--epoch", "1700000000"]].concat());
+    let kernel = mirror.0.path().join("index.json");
+    let files = ["--kernel", kernel.to_str().unwrap(), "--system-extension-image", EXTENSION];
+    let plan = plan(profile, &[&flags[..], &files, &["--epoch", "1700000000"]].concat());
     assert_eq!(plan["fileName"], "metal-amd64.iso");
     assert_eq!(plan["talosVersion"], "v1.11.2");
     assert_eq!(plan["epoch"], 1_700_000_000);
-    let cmdline = plan["output"]["iso"]["uki"]["cmdline"].as_str().unwrap();
+    let uki = &plan["output"]["iso"]["uki"];
+    assert_eq!(uki["kernel"]["file"], kernel.to_str().unwrap());
+    assert_eq!(uki["initramfs"]["extensions"][0]["name"], EXTENSION);
+    let cmdline = uki["cmdline"].as_str().unwrap();
     assert!(cmdline.ends_with("from=profile from=flag"), "{cmdline}");
     assert!(!cmdline.contains("selinux"), "{cmdline}");
 
-    let output = assets.build(&["iso", "--plan"]).env("SOURCE_DATE_EPOCH", "5").output().unwrap();
+    let output = mirror.build(&["iso", "--plan"]).env("SOURCE_DATE_EPOCH", "5").output().unwrap();
     assert!(text(&output.stdout).contains("\nepoch: 5\n"), "{output:?}");
 }
 
 #[test]
 fn a_build_that_fails_leaves_nothing() {
-    let assets = Assets::new();
+    let mirror = Mirror::new();
     let dir = tempfile::tempdir().unwrap();
     for (args, code) in [
         (&["secureboot-iso"][..], 3),
@@ -292,7 +286,7 @@ fn a_build_that_fails_leaves_nothing() {
         (&["metal", "--out-format", "raw", "--disk-size", "1MiB"][..], 2),
     ] {
         let out = dir.path().join("out");
-        let failed = assets.build(args).arg("--output").arg(&out).output().unwrap();
+        let failed = mirror.build(args).arg("--output").arg(&out).output().unwrap();
         assert_eq!(failed.status.code(), Some(code), "{args:?}: {failed:?}");
         let stderr = text(&failed.stderr);
         assert!(stderr.lines().last().unwrap().starts_with("error: "), "{stderr}");

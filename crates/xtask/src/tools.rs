@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 25] = [
+const TOOLS: [(&str, &str); 26] = [
     ("cpio", "cpio"),
     ("depmod", "kmod"),
     ("e2fsck", "e2fsprogs"),
@@ -28,6 +28,7 @@ const TOOLS: [(&str, &str); 25] = [
     ("sfdisk", "fdisk"),
     ("sgdisk", "gdisk"),
     ("skopeo", "skopeo"),
+    ("swtpm", "swtpm"),
     ("tar", "tar"),
     ("umoci", "umoci"),
     ("unsquashfs", "squashfs-tools"),
@@ -117,10 +118,11 @@ fn ensure_cargo(say: &dyn Fn(&str)) -> Result<()> {
     if components.is_empty() {
         return Ok(());
     }
-    say(&format!("installing {}", components.join(" and ")));
     if apt::on_path("rustup").is_some() {
+        say(&format!("adding {} to the toolchain", components.join(" and ")));
         crate::step(Command::new("rustup").args(["component", "add"]).args(&components))?;
     } else if is_root() {
+        say("installing rustfmt and rust-clippy");
         let mirror = Mirror::of_machine()?;
         let root = Root::for_machine(&parts::cache().join("apt/tools"), &mirror)?;
         root.update()?;

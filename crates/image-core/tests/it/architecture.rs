@@ -64,19 +64,19 @@ impl<'ast> Visit<'ast> for Imports {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        if let syn::UseTree::Path(path) = &item.tree {
-            if path.ident == "crate" {
-                self.add_use(&path.tree);
-            }
+        if let syn::UseTree::Path(path) = &item.tree
+            && path.ident == "crate"
+        {
+            self.add_use(&path.tree);
         }
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let mut segments = path.segments.iter();
-        if segments.next().is_some_and(|first| first.ident == "crate") {
-            if let Some(module) = segments.next() {
-                self.modules.insert(module.ident.to_string());
-            }
+        if segments.next().is_some_and(|first| first.ident == "crate")
+            && let Some(module) = segments.next()
+        {
+            self.modules.insert(module.ident.to_string());
         }
         syn::visit::visit_path(self, path);
     }

@@ -53,7 +53,7 @@ impl Geometry {
         }
         let sector_size = u64::from(sector_size);
         let sectors = size / sector_size;
-        if size % sector_size != 0 || sectors > u64::from(u32::MAX) {
+        if !size.is_multiple_of(sector_size) || sectors > u64::from(u32::MAX) {
             let what = format!("a volume of {size} bytes in sectors of {sector_size}");
             return Err(Error::invalid(FORMAT, what));
         }

@@ -70,10 +70,10 @@ pub fn read(blob: &Blob) -> Result<Found> {
             disk.partitions.iter().map(|part| (part.start, part.size, &part.name)).collect();
         spans.sort();
         for pair in spans.windows(2) {
-            if let [(Some(start), size, before), (after, _, name)] = pair {
-                if Some(start + size) > *after {
-                    flaws.push(format!("partitions {before:?} and {name:?} overlap"));
-                }
+            if let [(Some(start), size, before), (after, _, name)] = pair
+                && Some(start + size) > *after
+            {
+                flaws.push(format!("partitions {before:?} and {name:?} overlap"));
             }
         }
         return Ok(Found { disk, numbers, flaws });

@@ -2,6 +2,7 @@
 //! with its exit code, and the output directory holds nothing it did not hold before.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+#![expect(clippy::too_many_lines, reason = "tables")]
 
 use image_core::{
     blob::Blob,
@@ -57,8 +58,8 @@ impl Rig {
     }
 
     /// A layout of the good release and of an extension of each name.
-    fn extensions(&self, name: &str, extensions: Vec<oci::Named>) {
-        self.layout(name, &[&self.images[..], &extensions].concat(), |_| {});
+    fn extensions(&self, name: &str, extensions: &[oci::Named]) {
+        self.layout(name, &[&self.images[..], extensions].concat(), |_| {});
     }
 
     /// Runs `line`, its words split at spaces, `{dir}` being the rig's directory; what a build
@@ -83,7 +84,7 @@ impl Rig {
                     _ => false,
                 };
                 if !line.contains(&format!("{flag} ")) && !senseless {
-                    line += &format!(" {flag} {value}");
+                    line.extend([" ", flag, " ", &value]);
                 }
             }
             line += " -q";
@@ -249,8 +250,8 @@ fn what_lies_damaged_in_a_source() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
     };
-    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 3] =
-        [("cut", &cut), ("grown", &grow), ("flipped", &flip)];
+    type Change = fn(&mut Vec<u8>);
+    let changes: [(&str, Change); 3] = [("cut", cut), ("grown", grow), ("flipped", flip)];
     for (thing, digest) in
         [("layer", release.manifest.layers[0].digest), ("manifest", release.descriptor.digest)]
     {
@@ -287,7 +288,7 @@ fn what_lies_damaged_in_a_source() {
     });
     let arm = good_extension("arm", "", "usr/bin/arm");
     let arm = fake::image("bad/arm:1", &arm, &[Arch::Arm64], Encoding::Zstd).unwrap();
-    rig.extensions("arm", vec![arm]);
+    rig.extensions("arm", &[arm]);
     let mut releases = vec![];
     for (name, archive) in [
         ("up", tar_of("../../etc/passwd", b'0', "")),
@@ -370,7 +371,7 @@ fn what_is_no_extension_for_this() {
     let modules = good_extension("modules", any, "usr/lib/modules/6.12.48-fake/x.ko");
     rig.extensions(
         "extensions",
-        vec![
+        &[
             image("no-manifest", &no_manifest),
             image(
                 "wrong-manifest",

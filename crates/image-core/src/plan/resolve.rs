@@ -15,7 +15,10 @@ use crate::{
         release::{self, BootAsset},
     },
 };
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// All that a plan is made of: the request, decided, and its inputs, pinned.
 #[derive(Clone, Debug)]
@@ -193,7 +196,12 @@ fn pinned(image: sources::Image) -> Image {
 
 /// Refuses a file that is not there before anything is done.
 fn present(path: &str, what: &str) -> Result<()> {
-    Blob::open(Path::new(path))
-        .map(drop)
-        .map_err(|error| Error::new(ErrorKind::Input, format!("{what}: {error}: mend the path")))
+    use io::ErrorKind::{InvalidInput, NotFound};
+    let refused = |error: io::Error| match error.kind() {
+        NotFound | InvalidInput => {
+            Error::new(ErrorKind::Input, format!("{what}: {error}: mend the path"))
+        }
+        _ => Error::from(error).during(what),
+    };
+    Blob::open(Path::new(path)).map(drop).map_err(refused)
 }

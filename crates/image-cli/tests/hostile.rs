@@ -17,9 +17,13 @@ use image_core::{
 };
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
     fs,
+    os::unix::fs::FileExt,
     path::Path,
     process::{Command, Output, Stdio},
+    thread,
+    time::Instant,
 };
 
 const VERSION: &str = "v1.11.0";
@@ -93,19 +97,29 @@ impl Rig {
         self.dir.path().join("out")
     }
 
+    /// Builds what succeeds, alone in the output directory: its name and length.
+    fn built(&self, line: &str) -> (String, u64) {
+        let _ = fs::remove_dir_all(self.out());
+        let output = self.command(line).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        let [name] = &listing(&self.out())[..] else { panic!("{line}: {output:?}") };
+        (name.clone(), fs::metadata(self.out().join(name)).unwrap().len())
+    }
+
+    /// Runs `line` in a shell that limits itself first.
+    fn in_shell(&self, limit: &str, line: &str) -> Output {
+        let command = self.command(line);
+        let script = format!("{limit}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).arg(command.get_program()).args(command.get_args());
+        shell.output().unwrap()
+    }
+
     /// Holds every row's refusal against its code and what it has to say.
     fn refuses(&self, rows: &[(&str, i32, &[&str])]) {
         let mut wrong = Vec::new();
         for (line, code, says) in rows {
             let output = self.command(line).output().unwrap();
-            if std::env::var_os("SHOW").is_some() {
-                let dir = self.dir.path().to_str().unwrap();
-                println!(
-                    "{line}\n    {} {}",
-                    output.status,
-                    String::from_utf8_lossy(&output.stderr).replace(dir, "DIR")
-                );
-            }
             let said = refusal(&output);
             let fits =
                 output.status.code() == Some(*code) && says.iter().all(|it| said.contains(it));
@@ -271,15 +285,15 @@ fn what_lies_damaged_in_a_source() {
     rig.layout("no-json", &rig.images, |tree| {
         tree.insert(path("index.json"), Node::file("{", 0o644));
     });
-    let arm =
-        fake::image("siderolabs/imager:v1.11.0", &Tree::new(), &[Arch::Arm64], Encoding::Plain);
-    rig.layout("arm", &[arm.unwrap()], |_| {});
+    let arm = good_extension("arm", "", "usr/bin/arm");
+    let arm = fake::image("bad/arm:1", &arm, &[Arch::Arm64], Encoding::Zstd).unwrap();
+    rig.extensions("arm", vec![arm]);
     let mut releases = vec![];
     for (name, archive) in [
         ("up", tar_of("../../etc/passwd", b'0', "")),
         ("absolute", tar_of("/usr/install/amd64/vmlinuz", b'0', "")),
-        ("link", tar_of("usr", b'2', "/etc")),
-        ("out", tar_of("usr", b'1', "../../../etc/passwd")),
+        ("link", tar_of("usr/install/amd64/systemd-boot.efi", b'2', "/etc/passwd")),
+        ("out", tar_of("usr/install/amd64/vmlinuz", b'1', "../../../etc/passwd")),
         ("device", tar_of("usr/install/amd64/vmlinuz", b'3', "")),
     ] {
         releases.push(raw_image(name, archive));
@@ -291,7 +305,11 @@ fn what_lies_damaged_in_a_source() {
         ("build iso --source oci:{dir}/no-json", 5, &["index.json"]),
         ("build iso --source {dir}/half.oci.tar", 5, &["half.oci.tar"]),
         ("build iso --source oci:{dir}/no-blob", 5, &["missing"]),
-        ("build iso --source oci:{dir}/arm", 5, &["linux/arm64"]),
+        (
+            "build iso --source oci:{dir}/arm --system-extension-image bad/arm:1",
+            5,
+            &["linux/arm64", "linux/amd64"],
+        ),
         ("build iso --talos-version v1.11.1", 5, &["siderolabs/imager:v1.11.1", "imager:v1.11.0"]),
         (
             "build iso --release-image siderolabs/imagre:v1.11.0",
@@ -320,7 +338,11 @@ fn what_lies_damaged_in_a_source() {
             5,
             &["../../etc/passwd"],
         ),
-        ("build iso --source oci:{dir}/releases --release-image bad/absolute:1", 5, &["no file"]),
+        (
+            "build iso --source oci:{dir}/releases --release-image bad/absolute:1",
+            5,
+            &["\"/usr/install/amd64/vmlinuz\""],
+        ),
         ("build iso --source oci:{dir}/releases --release-image bad/link:1", 5, &["no file"]),
         (
             "build iso --source oci:{dir}/releases --release-image bad/out:1",
@@ -475,4 +497,132 @@ fn parts_that_are_not_what_they_should_be() {
         ("extract {dir}/text", 2, &["/text"]),
         ("extract {dir}/program", 2, &["/program"]),
     ]);
+}
+
+#[test]
+fn a_disk_that_is_full() {
+    let rig = Rig::new();
+    let (name, _) = rig.built("build iso");
+    let good = fs::read(rig.out().join(&name)).unwrap();
+    let limited = |line: &str| rig.in_shell("trap '' XFSZ; ulimit -f 100", line);
+    // The name is taken by a good file, which has to survive; then it is free.
+    for before in [vec![name.clone()], vec![]] {
+        let output = limited("build iso");
+        let said = refusal(&output);
+        assert_eq!(output.status.code(), Some(6), "{said}");
+        assert!(said.contains(&name) && said.contains("too large"), "{said}");
+        assert_eq!(listing(&rig.out()), before);
+        if !before.is_empty() {
+            assert!(fs::read(rig.out().join(&name)).unwrap() == good);
+            fs::remove_file(rig.out().join(&name)).unwrap();
+        }
+    }
+
+    // A stream: a full device is an error, a reader who has seen enough is none.
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = rig.command("build iso --stdout").stdout(full).output().unwrap();
+    let said = refusal(&output);
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("stdout") && said.contains("No space left"), "{said}");
+    let mut reader = rig.command("build iso --stdout");
+    let mut child = reader.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{output:?}");
+}
+
+#[test]
+fn a_build_that_is_killed_leaves_a_whole_file_or_none() {
+    const KILLS: u32 = 12;
+    let rig = Rig::new();
+    let mut tree = Tree::new();
+    tree.insert(path("big"), Node::file(Blob::zeros(96 << 20), 0o644));
+    rig.put("big", cpio::archive(&tree, 0).unwrap());
+    let line = "build metal-uki --initramfs {dir}/big";
+    let start = Instant::now();
+    let (name, _) = rig.built(line);
+    let usual = start.elapsed();
+    let good = fs::read(rig.out().join(&name)).unwrap();
+    for kill in 0..KILLS {
+        // Over no file, and over a good one.
+        if kill % 2 == 0 {
+            let _ = fs::remove_file(rig.out().join(&name));
+        } else {
+            fs::write(rig.out().join(&name), "an older one").unwrap();
+        }
+        let mut child = rig.command(line).stdout(Stdio::null()).spawn().unwrap();
+        thread::sleep(usual * kill / KILLS);
+        child.kill().unwrap();
+        let finished = child.wait().unwrap().success();
+        match (listing(&rig.out()).as_slice(), kill % 2) {
+            ([], 0) => assert!(!finished),
+            ([only], _) if *only == name => {
+                let bytes = fs::read(rig.out().join(&name)).unwrap();
+                let whole = bytes == good;
+                assert!(whole || (kill % 2 == 1 && bytes == b"an older one"), "kill {kill}");
+            }
+            (other, _) => panic!("kill {kill}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn damaged_media_are_told_of_and_never_panic() {
+    let rig = Rig::new();
+    let extension = "--system-extension-image siderolabs/intel-ucode:20251111";
+    // A linear congruence (Knuth): the same bytes are damaged in every run.
+    let mut seed = 1u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for (kind, line) in [
+        ("iso", format!("build iso {extension}")),
+        ("uki", format!("build metal-uki {extension}")),
+        ("disk", format!("build metal {extension}")),
+        ("initramfs", format!("build iso --output-kind initramfs {extension}")),
+        ("kernel", "build iso --output-kind kernel".to_owned()),
+        ("cmdline", "build iso --output-kind cmdline".to_owned()),
+    ] {
+        let (name, len) = rig.built(&line);
+        let file = rig.out().join(&name);
+        let look = |what: &dyn Debug| {
+            for command in ["inspect", "extract"] {
+                if (kind, command) == ("disk", "inspect") {
+                    // It would hash gibibytes of zeros.
+                    continue;
+                }
+                let output =
+                    rig.in_shell("ulimit -v 524288", &format!("{command} {{dir}}/out/{name}"));
+                let code = output.status.code();
+                let said = || format!("{kind} {what:?} {command}: {output:?}");
+                assert!(matches!(code, Some(0 | 2 | 3)), "{}", said());
+                let named = refusal(&output).contains(&format!("{name}: "));
+                assert!(code == Some(0) || named, "{}", said());
+            }
+        };
+        let medium = fs::File::options().read(true).write(true).open(&file).unwrap();
+        for round in 0..12 {
+            let mut changed = BTreeMap::new();
+            for _ in 0..8 {
+                // Headers stand in front; so does all that has content.
+                let at = random(len.min([1 << 12, 1 << 16, 1 << 22][round % 3]));
+                let mut byte = [0];
+                medium.read_exact_at(&mut byte, at).unwrap();
+                changed.entry(at).or_insert(byte[0]);
+                byte[0] ^= 1 << random(8);
+                medium.write_all_at(&byte, at).unwrap();
+            }
+            look(&changed.keys());
+            for (at, byte) in changed {
+                medium.write_all_at(&[byte], at).unwrap();
+            }
+        }
+        for cut in [len - 1, len / 2, len / 3, 32769, 2048, 512, 511, 1, 0] {
+            if cut < len {
+                medium.set_len(cut).unwrap();
+                look(&cut);
+            }
+        }
+    }
 }

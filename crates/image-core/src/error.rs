@@ -134,7 +134,10 @@ impl From<PathError> for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        Self::new(ErrorKind::Io, error.to_string())
+        // What `Blob` says of a file that is too long to be what it should be.
+        let is_content = error.kind() == io::ErrorKind::InvalidData;
+        let kind = if is_content { ErrorKind::Input } else { ErrorKind::Io };
+        Self::new(kind, error.to_string())
     }
 }
 

@@ -119,7 +119,8 @@ fn type_name(guid: &str) -> String {
 }
 
 fn volume(text: &mut Text, name: &str, volume: &Volume) {
-    let heading = format!("{name}: FAT volume {}, serial {}", volume.label, volume.serial);
+    let Volume { format, label, serial, .. } = volume;
+    let heading = format!("{name}: {format} volume {label}, serial {serial}");
     files(text, &heading, &volume.files);
 }
 
@@ -395,6 +396,7 @@ mod tests {
     fn a_disk_is_told_from_its_table_down_to_its_microcode() {
         console::set_colors_enabled(false);
         let esp = Volume {
+            format: "FAT32".into(),
             label: "EFI".into(),
             serial: "1A2B-3C4D".into(),
             files: vec![

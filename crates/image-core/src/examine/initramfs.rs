@@ -17,8 +17,9 @@ use std::ops::ControlFlow;
 const SEGMENT_LIMIT: u64 = 64 << 30;
 /// The longest list of extensions, in bytes.
 const LIST_LIMIT: u64 = 16 << 20;
-/// The members that are listed of one initramfs.
+/// The members that are listed of one segment, and the bytes their names may have.
 const MEMBERS_LIMIT: usize = 1 << 20;
+const NAMES_LIMIT: usize = 64 << 20;
 
 /// Where the kernel looks for microcode, and whose it is.
 const MICROCODE: [(&str, &str); 2] = [
@@ -44,9 +45,11 @@ pub(super) fn describe(file: &Blob) -> Result<report::Initramfs> {
 fn describe_segment(segment: &Segment, list: &mut Option<Vec<u8>>) -> Result<report::Segment> {
     let mut entries = Vec::new();
     let mut unpacked = 0;
+    let mut names = 0;
     initramfs::members(segment, SEGMENT_LIMIT, &mut |entry, content| {
-        if entries.len() == MEMBERS_LIMIT {
-            let what = format!("an initramfs of over {MEMBERS_LIMIT} files");
+        names += entry.name.len();
+        if entries.len() == MEMBERS_LIMIT || names > NAMES_LIMIT {
+            let what = format!("a list of over {MEMBERS_LIMIT} files or {NAMES_LIMIT} bytes");
             return Err(formats::Error::unsupported("initramfs", what));
         }
         unpacked += entry.size;

@@ -76,6 +76,8 @@ pub struct Partition {
 /// A FAT volume: an EFI system partition.
 #[derive(Clone, Debug, Serialize)]
 pub struct Volume {
+    /// `FAT16` or `FAT32`.
+    pub format: String,
     /// Volume label.
     pub label: String,
     /// Volume serial number, as `mdir` prints it.

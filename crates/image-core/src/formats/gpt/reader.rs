@@ -177,7 +177,11 @@ impl Table {
             let (start, end) = match (first.checked_mul(sector), end) {
                 (Some(start), Some(end)) if start < end && end <= blob.len() => (start, end),
                 _ => {
-                    let what = format!("partition {number} is sectors {first} to {last}");
+                    let what = format!(
+                        "partition {number} is sectors {first} to {last} of a disk of {}: it is \
+                         cut off, or the table is damaged",
+                        blob.len() / sector
+                    );
                     return Err(Error::corrupt(FORMAT, 2 * sector, what));
                 }
             };

@@ -1,0 +1,256 @@
+//! Whole processes, timed against the tools a user would use instead, and their peak memory:
+//! `cargo bench -p benches [-- PART-OF-A-ROW'S-NAME]`.
+//!
+//! Only ratios are judged, taken in one run whose repetitions alternate, so that it says the
+//! same on a fast and on a slow machine. Inputs are made up, the same in every run.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is a table")]
+
+mod inputs;
+mod measure;
+mod table;
+
+use anyhow::{Context as _, Result, bail};
+use image_core::{
+    blob::Scratch,
+    formats::{oci::Encoding, squashfs},
+};
+use inputs::Inputs;
+use measure::{Run, alternate, shell};
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    thread,
+};
+use table::Table;
+
+/// What a peak may be, in bytes.
+const PEAK: u64 = 64 << 20;
+
+/// By this argument the program is one of those it measures: it makes a squashfs of a folder.
+const SQUASHFS: &str = "--squashfs";
+
+fn main() -> ExitCode {
+    match run(env::args_os().skip(1).collect()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures and prints; whether all was within its limit.
+fn run(mut args: Vec<OsString>) -> Result<bool> {
+    if args.first().is_some_and(|first| first == SQUASHFS) {
+        let [_, from, to] = &*args else { bail!("{SQUASHFS} FOLDER FILE") };
+        return squash(from.as_ref(), to.as_ref()).map(|()| true);
+    }
+    // Cargo adds this.
+    args.retain(|arg| arg != "--bench");
+    let filter = args.first().map(|arg| arg.to_string_lossy().into_owned()).unwrap_or_default();
+    measure::ensure(&["dd", "gzip", "mksquashfs", "sh", "sha256sum", "zstd"])?;
+    let bench = Bench {
+        command: talos_image()?,
+        inputs: Inputs::new(Path::new(env!("CARGO_TARGET_TMPDIR")))?,
+        filter,
+    };
+    let mut table = Table::default();
+    bench.files(&mut table)?;
+    bench.layouts(&mut table)?;
+    bench.squashfs(&mut table)?;
+    print!("{table}");
+    Ok(table.is_within())
+}
+
+/// The command as it would be shipped, built by the Cargo that runs this.
+fn talos_image() -> Result<PathBuf> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--release", "--package", "image-cli"])
+        .args(["--message-format", "json-render-diagnostics"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo build")?;
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
+        .next_back()
+        .context("cargo build made no talos-image")
+}
+
+/// A squashfs by this project's library, on as many threads as there are processors.
+fn squash(from: &Path, to: &Path) -> Result<()> {
+    let tree = inputs::tree(from)?;
+    let threads = thread::available_parallelism()?;
+    let options = squashfs::Options { threads, ..squashfs::Options::default() };
+    let scratch = Scratch::new(to.parent().unwrap_or(from));
+    let image = squashfs::image(&tree, &options, &scratch, &|_| ())?;
+    Ok(image.write_to(&mut File::create(to)?, &mut |_| ())?)
+}
+
+struct Bench {
+    command: PathBuf,
+    inputs: Inputs,
+    /// Only rows whose name has this are measured.
+    filter: String,
+}
+
+impl Bench {
+    fn wants(&self, what: &str) -> bool {
+        what.contains(&self.filter)
+    }
+
+    fn talos_image(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.command);
+        command.args(["--quiet", "--no-progress"]).args(args);
+        command
+    }
+
+    /// Runs `talos-image build`, of which the medium remains, and nothing from before.
+    fn build(&self, args: &[&str], from: &[OsString]) -> Result<Run> {
+        let output = self.inputs.output();
+        measure::remove(&output)?;
+        let mut command = self.talos_image(&["build"]);
+        command.args(args).args(["--talos-version", inputs::VERSION, "--arch", "amd64"]);
+        command.args(["--bootloader", "sd-boot"]).args(from).arg("--output").arg(output);
+        measure::run(command.stdout(Stdio::null()))
+    }
+
+    /// Boot assets as files, no extension, against one copy of the same bytes.
+    fn files(&self, table: &mut Table) -> Result<()> {
+        const DISK: [&str; 3] = ["metal", "--out-format", "raw"];
+        for (size, name, repetitions) in [(100 << 20, "100 MB", 7), (1000 << 20, "1 GB", 3)] {
+            let iso = format!("ISO from files, {name}");
+            let disk = format!("disk from files, {name}");
+            if !self.wants(&iso) && !self.wants(&disk) {
+                continue;
+            }
+            eprintln!("{iso}; {disk}");
+            let files = self.inputs.files(size)?;
+            let payload = self.inputs.payload(&files)?;
+            let copy = self.inputs.dir().join("copy");
+            let [isos, disks, copies] = alternate(repetitions, |which| match which {
+                0 => self.build(&["iso"], &files.args()),
+                1 => self.build(&DISK, &files.args()),
+                _ => {
+                    measure::remove(&copy)?;
+                    measure::run(
+                        Command::new("dd")
+                            .arg(format!("if={}", payload.display()))
+                            .arg(format!("of={}", copy.display()))
+                            .args(["bs=1M", "conv=fsync", "status=none"]),
+                    )
+                }
+            })?;
+            for (what, runs, args) in [(iso, isos, &["iso"][..]), (disk, disks, &DISK)] {
+                table.time(&what, runs.median(), copies.median(), "dd conv=fsync", 2.0);
+                table.peak(&what, runs.peak(), PEAK);
+                self.build(args, &files.args())?;
+                self.inspect(&what, table)?;
+            }
+            measure::remove(&payload)?;
+            measure::remove(&copy)?;
+        }
+        Ok(())
+    }
+
+    /// An OCI layout and an extension, against unpacking and hashing the layers once and
+    /// compressing the extension.
+    fn layouts(&self, table: &mut Table) -> Result<()> {
+        for (size, encoding, name, repetitions) in [
+            (80 << 20, Encoding::Gzip, "gzip layer", 5),
+            (80 << 20, Encoding::Zstd, "zstd layer", 5),
+            (1000 << 20, Encoding::Zstd, "1 GB zstd layer", 1),
+        ] {
+            let what = format!("ISO from OCI, {name}");
+            if !self.wants(&what) {
+                continue;
+            }
+            eprintln!("{what}");
+            let layout = self.inputs.layout(size, encoding)?;
+            let args = layout.args();
+            let decoder = if encoding == Encoding::Gzip { "gzip" } else { "zstd" };
+            let dir = self.inputs.dir();
+            let (folder, squashed) = (self.inputs.extension()?, dir.join("theirs.sqsh"));
+            let [ours, unpacking, squashing, packing] =
+                alternate(repetitions, |which| match which {
+                    0 => self.build(&["iso"], &args),
+                    1 => {
+                        let mut all = Run::default();
+                        for layer in &layout.layers {
+                            let layer = layer.display();
+                            all += shell(&format!("{decoder} -dc '{layer}' | sha256sum"))?;
+                        }
+                        Ok(all)
+                    }
+                    2 => mksquashfs(&folder, &squashed),
+                    _ => {
+                        let (from, to) = (squashed.display(), dir.join("theirs.zst"));
+                        shell(&format!("zstd -q -f -18 -T0 '{from}' -o '{}'", to.display()))
+                    }
+                })?;
+            if size < 1000 << 20 {
+                let theirs = unpacking.median() + squashing.median() + packing.median();
+                let names = format!("{decoder} -dc | sha256sum; mksquashfs; zstd -18");
+                table.time(&what, ours.median(), theirs, &names, 1.3);
+            }
+            table.peak(&what, ours.peak(), PEAK);
+            let mut many = args.clone();
+            many.extend(["--threads".into(), "16".into()]);
+            let run = self.build(&["iso"], &many)?;
+            table.peak(&format!("{what}, 16 threads"), run.peak, PEAK);
+            self.inspect(&what, table)?;
+            measure::remove(&layout.dir)?;
+        }
+        Ok(())
+    }
+
+    /// The peak of looking into what was built last.
+    fn inspect(&self, what: &str, table: &mut Table) -> Result<()> {
+        for entry in fs::read_dir(self.inputs.output())? {
+            let path = entry?.path();
+            let run =
+                measure::run(self.talos_image(&["inspect"]).arg(&path).stdout(Stdio::null()))?;
+            table.peak(&format!("inspect {what}"), run.peak, PEAK);
+        }
+        Ok(())
+    }
+
+    fn squashfs(&self, table: &mut Table) -> Result<()> {
+        let what = "squashfs of an extension";
+        if !self.wants(what) {
+            return Ok(());
+        }
+        eprintln!("{what}");
+        let folder = self.inputs.extension()?;
+        let [our_file, their_file] =
+            ["ours.sqsh", "theirs.sqsh"].map(|name| self.inputs.dir().join(name));
+        let [ours, theirs] = alternate(7, |which| match which {
+            0 => measure::run(
+                Command::new(env::current_exe()?).arg(SQUASHFS).arg(&folder).arg(&our_file),
+            ),
+            _ => mksquashfs(&folder, &their_file),
+        })?;
+        table.time(what, ours.median(), theirs.median(), "mksquashfs", 1.0);
+        let len = |path: &Path| anyhow::Ok(fs::metadata(path)?.len());
+        table.size(what, len(&our_file)?, len(&their_file)?, "mksquashfs", 1.01);
+        Ok(())
+    }
+}
+
+/// With the settings this project uses.
+fn mksquashfs(from: &Path, to: &Path) -> Result<Run> {
+    measure::run(
+        Command::new("mksquashfs")
+            .args([from, to])
+            .args(["-comp", "zstd", "-Xcompression-level", "18", "-b", "131072"])
+            .args(["-noappend", "-all-root", "-no-xattrs", "-no-progress", "-quiet"])
+            .stdout(Stdio::null()),
+    )
+}

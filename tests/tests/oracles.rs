@@ -12,15 +12,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
-    io::Write as _,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::OnceLock,
 };
 use system_tests::{
     build, image, linux, part, run,
-    tools::{finish, text, tool},
+    tools::{feed, finish, text, tool},
 };
 
 const MIB: u64 = 1 << 20;
@@ -280,15 +279,8 @@ fn unpack(archive: &[u8], to: &Path) -> Vec<String> {
     fs::create_dir_all(to).unwrap();
     let feed = |arguments: &[&str]| {
         let mut command = Command::new("cpio");
-        command.args(arguments).arg("--quiet").current_dir(to);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("cpio starts");
-        let mut input = child.stdin.take().unwrap();
-        let archive = archive.to_vec();
-        let writer = std::thread::spawn(move || input.write_all(&archive));
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let output = feed(command.args(arguments).arg("--quiet").current_dir(to), archive);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "cpio warns");
         String::from_utf8(output.stdout).unwrap()
     };
     feed(&["-i", "--make-directories", "--no-absolute-filenames"]);
@@ -410,11 +402,10 @@ fn same_as(tree: &Tree, image: &Path, dir: &Path) {
             continue;
         }
         let arguments = ["-x".as_ref(), path.as_str().as_ref(), image.as_os_str()];
-        let expected: String = node
-            .xattrs
-            .iter()
-            .map(|(name, value)| format!("{name}={}\n", String::from_utf8_lossy(value)))
-            .collect();
+        let mut expected = String::new();
+        for (name, value) in &node.xattrs {
+            let _ = writeln!(expected, "{name}={}", String::from_utf8_lossy(value));
+        }
         if !node.xattrs.is_empty() || count % 20 == 0 {
             assert_eq!(text("rdsquashfs", &arguments), expected, "{path:?}");
         }
@@ -618,7 +609,8 @@ fn systemd_measure_predicts_the_same_pcr_11() {
                 for (bank, value) in &ours.values {
                     let theirs = &theirs[bank.name()][at];
                     assert_eq!(theirs["phase"], ours.phase);
-                    let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+                    let mut hex = String::new();
+                    value.iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
                     assert_eq!(theirs["hash"], hex, "{bank} at {}", ours.phase);
                 }
             }

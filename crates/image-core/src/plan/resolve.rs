@@ -46,24 +46,14 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
 
     let mut from_release = false;
     let mut asset = |asset: BootAsset| -> Result<Asset> {
-        let input = &target.input;
-        let named = match asset {
-            BootAsset::Kernel => &input.kernel,
-            BootAsset::Initramfs => &input.initramfs,
-            BootAsset::SdStub => &input.sd_stub,
-            BootAsset::SdBoot => &input.sd_boot,
-        };
-        let inside = asset.path(target.arch);
-        // The imager's own profiles name the places inside its container.
-        let imagers_own = named.path == format!("/{inside}") && !Path::new(&named.path).exists();
-        if named.path.is_empty() || imagers_own {
+        let Some(path) = target.input.path(asset, target.arch) else {
             from_release |= needed.contains(&asset);
-            return Ok(Asset::Release(inside));
-        }
+            return Ok(Asset::Release(asset.path(target.arch)));
+        };
         if needed.contains(&asset) {
-            present(&named.path, &format!("the {}", asset.key()))?;
+            present(path, &format!("the {}", asset.key()))?;
         }
-        Ok(Asset::File(named.path.clone().into()))
+        Ok(Asset::File(path.into()))
     };
     let kernel = asset(BootAsset::Kernel)?;
     let initramfs = asset(BootAsset::Initramfs)?;

@@ -240,6 +240,7 @@ fn what_is_asked_wrongly() {
 
 #[test]
 fn what_lies_damaged_in_a_source() {
+    type Change = fn(&mut Vec<u8>);
     let rig = Rig::new();
     // Damage to the release's layer, then to its manifest, in every kind of place.
     let release = &rig.images[0].images[0];
@@ -250,7 +251,6 @@ fn what_lies_damaged_in_a_source() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
     };
-    type Change = fn(&mut Vec<u8>);
     let changes: [(&str, Change); 3] = [("cut", cut), ("grown", grow), ("flipped", flip)];
     for (thing, digest) in
         [("layer", release.manifest.layers[0].digest), ("manifest", release.descriptor.digest)]

@@ -58,8 +58,8 @@ fn a_mistake_is_one_line_that_names_the_mend() {
         (vec!["build", "metal"], 2, version),
         (vec!["build", "metal", version, "1.11"], 2, version),
         (vec!["build", profile], 2, "did you mean \"kind\"?"),
-        (vec!["build", "no/such.yaml"], 6, "no/such.yaml"),
-        (vec!["inspect", "/no/such"], 6, "/no/such"),
+        (vec!["build", "no/such.yaml"], 2, "no/such.yaml"),
+        (vec!["inspect", "/no/such"], 2, "/no/such"),
         (vec!["extract", "/no/such", "--stdout"], 2, "PART"),
         (vec!["completions", "bsh"], 2, "'bash'"),
     ] {

@@ -134,9 +134,12 @@ impl From<PathError> for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        // What `Blob` says of a file that is too long to be what it should be.
-        let is_content = error.kind() == io::ErrorKind::InvalidData;
-        let kind = if is_content { ErrorKind::Input } else { ErrorKind::Io };
+        let kind = match error.kind() {
+            // A file that was named and is not there, or, so `Blob` says, is too long to be
+            // what it should be.
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData => ErrorKind::Input,
+            _ => ErrorKind::Io,
+        };
         Self::new(kind, error.to_string())
     }
 }

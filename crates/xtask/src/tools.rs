@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 26] = [
+const TOOLS: [(&str, &str); 27] = [
     ("cpio", "cpio"),
     ("depmod", "kmod"),
     ("e2fsck", "e2fsprogs"),
@@ -24,6 +24,7 @@ const TOOLS: [(&str, &str); 26] = [
     ("qemu-img", "qemu-utils"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("rdsquashfs", "squashfs-tools-ng"),
     ("sbverify", "sbsigntool"),
     ("sfdisk", "fdisk"),
     ("sgdisk", "gdisk"),

@@ -28,9 +28,7 @@ pub(super) fn text(file: &Path, report: &Report) -> String {
         match &report.medium {
             Medium::Disk(it) => {
                 text.fields(&with(medium, disk(it)));
-                if !it.flaws.is_empty() {
-                    text.section("flaws", |text| it.flaws.iter().for_each(|flaw| text.line(flaw)));
-                }
+                flaws(text, &it.flaws);
                 partitions(text, &it.partitions);
             }
             Medium::Iso(it) => iso(text, medium, it),
@@ -220,6 +218,13 @@ fn initramfs(text: &mut Text, initramfs: &Initramfs) {
         [it.name.clone(), it.version.clone(), it.image.clone(), it.author.clone()]
     });
     microcode(text, &initramfs.microcode);
+    flaws(text, &initramfs.flaws);
+}
+
+fn flaws(text: &mut Text, flaws: &[String]) {
+    if !flaws.is_empty() {
+        text.section("flaws", |text| flaws.iter().for_each(|flaw| text.line(flaw)));
+    }
 }
 
 /// A line for each kind of processor an update is for.
@@ -338,6 +343,7 @@ mod tests {
                 author: "Sidero Labs".into(),
                 description: "microcode".into(),
             }],
+            flaws: vec![],
             microcode: vec![Microcode {
                 vendor: "intel".into(),
                 processors: vec![Processor {

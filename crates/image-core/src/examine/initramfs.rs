@@ -3,7 +3,7 @@
 use super::report;
 use crate::{
     blob::Blob,
-    error::{During, Result},
+    error::{During, ErrorKind, Result},
     formats::{
         self, compress, cpio,
         initramfs::{self, Segment},
@@ -33,7 +33,13 @@ pub(super) fn describe(file: &Blob) -> Result<report::Initramfs> {
     for segment in initramfs::segments(file, SEGMENT_LIMIT)? {
         described.segments.push(describe_segment(&segment, &mut list)?);
         for (vendor, content) in microcode_files(&segment)? {
-            described.microcode.extend(updates(vendor, &content)?);
+            match updates(vendor, &content) {
+                Ok(updates) => described.microcode.extend(updates),
+                Err(error) if error.kind() == ErrorKind::Input => {
+                    described.flaws.push(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     if let Some(list) = list {

@@ -199,6 +199,9 @@ pub struct Initramfs {
     pub extensions: Vec<Extension>,
     /// The CPU microcode it carries.
     pub microcode: Vec<Microcode>,
+    /// What is wrong with it, though the rest could be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<String>,
 }
 
 /// One archive of an initramfs.

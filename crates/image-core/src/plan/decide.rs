@@ -139,7 +139,7 @@ impl Plan {
             cmdline: cmdline.clone(),
         };
         let file_name = target.packed_file_name();
-        // What sets one medium apart from another: all that has the same seed boots the same.
+        // Not the inputs: their digests differ between kinds of source that hold the same bytes.
         let subject = format!("{file_name}\n{}\n{}", target.version, choices.epoch);
         let output = match &target.output {
             profile::Output::Kernel => Output::Kernel(kernel),

@@ -1,7 +1,6 @@
 //! Tests over the whole of the library.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 #![allow(clippy::disallowed_methods, reason = "tests read files and the clock")]
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests open files and insist")]
 
 mod architecture;
 mod media;

@@ -61,7 +61,7 @@ impl Assets {
         }
     }
 
-    /// A kernel, and what its headers say. It has to be one for the machine, and a UEFI program.
+    /// A kernel, and what its headers say. It has to be one for the machine.
     pub(super) fn kernel(&self, asset: &Asset) -> Result<(Blob, Kernel)> {
         let blob = self.open(asset)?;
         let kernel = Kernel::parse(&blob).during(|| name("Linux kernel", asset))?;

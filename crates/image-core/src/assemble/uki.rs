@@ -1,6 +1,10 @@
 //! The unified kernel image.
 
-use super::{Context, assets::Assets, initramfs};
+use super::{
+    Context,
+    assets::{Assets, name},
+    initramfs,
+};
 use crate::{
     blob::Blob,
     error::{During, Error, ErrorKind, Result},
@@ -23,6 +27,13 @@ fn splash(path: &Path) -> Result<Blob> {
 pub(super) fn assemble(uki: &Uki, plan: &Plan, assets: &Assets, cx: &Context<'_>) -> Result<Blob> {
     // The kernel and the stub are cheap to check: before anything is compressed.
     let (linux, kernel) = assets.kernel(&uki.kernel)?;
+    if !kernel.efi_stub {
+        let what = format!(
+            "{} is no UEFI program, as a UKI needs it: take one built with CONFIG_EFI_STUB",
+            name("Linux kernel", &uki.kernel)
+        );
+        return Err(Error::new(ErrorKind::Input, what));
+    }
     let stub = assets.program("systemd-stub", &uki.stub)?;
     let splash = uki.splash.as_deref().map(splash).transpose()?;
     let initrd = initramfs::assemble(&uki.initramfs, plan, assets, cx)?;

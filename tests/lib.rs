@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
+pub mod console;
 pub mod gdbstub;
 pub mod linux;
 pub mod qemu;

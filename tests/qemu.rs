@@ -1,8 +1,7 @@
 //! Virtual machines. Always QEMU's own translator: a `/dev/kvm` that opens may still not work.
 
-use crate::gdbstub::Gdb;
+use crate::{console::Console, gdbstub::Gdb};
 use std::{
-    collections::VecDeque,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -97,8 +96,8 @@ pub struct Boot {
     pub memory: u32,
     /// QEMU's name of the processor, with its features; the default has all there are.
     pub cpu: Option<String>,
-    /// Further arguments.
-    pub more: Vec<String>,
+    /// Whether there is a TPM 2.0, which swtpm plays.
+    pub tpm: bool,
     /// What is typed when the console says what, each once, in order. At first: Enter at
     /// systemd-boot's menu, which Talos shows for 10 s.
     pub answers: Vec<(String, String)>,
@@ -117,7 +116,7 @@ impl Boot {
             medium,
             memory: 1024,
             cpu: None,
-            more: Vec::new(),
+            tpm: false,
             answers: vec![("Boot in".to_owned(), "\r".to_owned())],
             until: MARKER.to_owned(),
             patience: PATIENCE,
@@ -213,10 +212,38 @@ impl Boot {
                 qemu.args(["-append", cmdline]);
             }
         }
-        qemu.args(&self.more);
+        let tpm = if self.tpm {
+            let socket = dir.path().join("tpm");
+            qemu.args(["-chardev", &format!("socket,id=tpm,path={}", quoted(&socket))]);
+            qemu.args(["-tpmdev", "emulator,id=tpm,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm"]);
+            Some(Running(swtpm(dir.path(), &socket)?))
+        } else {
+            None
+        };
         more(&mut qemu, dir.path());
-        Machine::spawn(qemu, self, dir)
+        Machine::spawn(qemu, self, tpm, dir)
     }
+}
+
+/// Starts a TPM that keeps its state in `dir`, and waits until it listens.
+fn swtpm(dir: &Path, socket: &Path) -> io::Result<Child> {
+    let mut swtpm = Command::new("swtpm")
+        .args(["socket", "--tpm2", "--flags", "startup-clear", "--tpmstate"])
+        .arg(format!("dir={}", dir.display()))
+        .args(["--ctrl", &format!("type=unixio,path={}", socket.display())])
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("swtpm: {error}")))?;
+    let start = Instant::now();
+    while !socket.exists() {
+        if let Some(status) = swtpm.try_wait()? {
+            return Err(io::Error::other(format!("swtpm: {status}")));
+        }
+        if start.elapsed() > Duration::from_secs(10) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(swtpm)
 }
 
 /// A path inside a QEMU option, where a comma ends a value.
@@ -226,17 +253,21 @@ fn quoted(path: &Path) -> String {
 
 /// A machine that runs. Dropping it switches it off.
 pub struct Machine {
-    qemu: Child,
-    output: mpsc::Receiver<Vec<u8>>,
-    said: String,
-    answers: VecDeque<(String, String)>,
+    _qemu: Running,
+    _tpm: Option<Running>,
+    output: mpsc::Receiver<String>,
     until: String,
     deadline: Instant,
     _dir: tempfile::TempDir,
 }
 
 impl Machine {
-    fn spawn(mut command: Command, boot: &Boot, dir: tempfile::TempDir) -> io::Result<Self> {
+    fn spawn(
+        mut command: Command,
+        boot: &Boot,
+        tpm: Option<Running>,
+        dir: tempfile::TempDir,
+    ) -> io::Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut qemu = command
             .stdin(Stdio::piped())
@@ -245,14 +276,25 @@ impl Machine {
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
         let (sender, output) = mpsc::channel();
+        let (stdin, mut answers) = (qemu.stdin.take(), boot.answers.clone().into_iter().peekable());
+        let (mut console, mut answered) = (Console::default(), 0);
+        listen(qemu.stdout.take(), sender.clone(), move |bytes| {
+            let more = console.hear(bytes).to_owned();
+            while let Some((_, keys)) =
+                answers.next_if(|(when, _)| console.text()[answered..].contains(when))
+            {
+                answered = console.text().len();
+                // A machine that is gone needs no answer.
+                let _ = stdin.as_ref().map(|mut stdin| stdin.write_all(keys.as_bytes()));
+            }
+            more
+        });
         // QEMU's own complaints come in between what the machine says.
-        listen(qemu.stdout.take(), sender.clone());
-        listen(qemu.stderr.take(), sender);
+        listen(qemu.stderr.take(), sender, |bytes| String::from_utf8_lossy(bytes).into_owned());
         Ok(Self {
-            qemu,
+            _qemu: Running(qemu),
+            _tpm: tpm,
             output,
-            said: String::new(),
-            answers: boot.answers.clone().into(),
             until: boot.until.clone(),
             deadline: Instant::now() + boot.patience,
             _dir: dir,
@@ -263,28 +305,20 @@ impl Machine {
     ///
     /// # Errors
     /// The machine ended before, or the time is up; with what the console said.
-    pub fn console(mut self) -> io::Result<String> {
-        let mut bytes = Vec::new();
+    pub fn console(self) -> io::Result<String> {
+        let mut said = String::new();
         let why = loop {
             let left = self.deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
-                Ok(more) => bytes.extend(more),
+                Ok(more) => said.push_str(&more),
                 Err(RecvTimeoutError::Timeout) => break "the time is up",
                 Err(RecvTimeoutError::Disconnected) => break "the machine has ended",
             }
-            self.said = plain(&bytes);
-            if self.said.contains(&self.until) {
-                return Ok(std::mem::take(&mut self.said));
-            }
-            if self.answers.front().is_some_and(|(when, _)| self.said.contains(when)) {
-                if let (Some(keyboard), Some((_, keys))) =
-                    (&mut self.qemu.stdin, self.answers.pop_front())
-                {
-                    keyboard.write_all(keys.as_bytes())?;
-                }
+            if said.contains(&self.until) {
+                return Ok(said);
             }
         };
-        let last: Vec<_> = self.said.lines().rev().take(60).collect();
+        let last: Vec<_> = said.lines().rev().take(60).collect();
         let last: Vec<_> = last.into_iter().rev().collect();
         Err(io::Error::other(format!(
             "{why} and the console has not said {:?}; its last lines:\n{}",
@@ -294,53 +328,30 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
+/// A process that ends when this is dropped.
+struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
         // Both fail only when it has ended by itself.
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
-fn listen(stream: Option<impl io::Read + Send + 'static>, sender: mpsc::Sender<Vec<u8>>) {
+/// Sends on what a stream says, as `read` reads it.
+fn listen(
+    stream: Option<impl io::Read + Send + 'static>,
+    sender: mpsc::Sender<String>,
+    mut read: impl FnMut(&[u8]) -> String + Send + 'static,
+) {
     thread::spawn(move || {
         let Some(mut stream) = stream else { return };
         let mut buffer = [0; 4096];
         while let Ok(len @ 1..) = stream.read(&mut buffer) {
-            if sender.send(buffer[..len].to_vec()).is_err() {
+            if sender.send(read(&buffer[..len])).is_err() {
                 break;
             }
         }
     });
-}
-
-/// What the console said, without the sequences that move a cursor and set colours.
-fn plain(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut plain = String::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\u{1b}' => {
-                if characters.next() == Some('[') {
-                    // A control sequence ends with its first character from @ to ~.
-                    characters.by_ref().find(|character| ('@'..='~').contains(character));
-                }
-            }
-            '\r' => {}
-            character => plain.push(character),
-        }
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_console_without_its_colours() {
-        assert_eq!(
-            super::plain(b"\x1bc\x1b[?7l\x1b[2J\x1b[01;31mred\x1b[0m\r\nEXT a\r\n"),
-            "red\nEXT a\n"
-        );
-    }
 }

@@ -2,7 +2,9 @@
 
 use std::{
     ffi::OsStr,
-    process::{Command, Output},
+    io::{self, Write as _},
+    process::{Command, Output, Stdio},
+    thread,
 };
 
 /// Runs a foreign tool; it must succeed.
@@ -23,10 +25,31 @@ pub fn text<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> String {
 /// # Panics
 /// With all the command said, if it cannot start or fails.
 pub fn finish(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| {
-        panic!(
-            "{command:?} does not start: {error}; `cargo xtask test` installs what the tests need"
-        )
+    let result = command.output();
+    succeeded(command, result)
+}
+
+/// As [`finish`], with `input` on its standard input.
+///
+/// # Panics
+/// With all the command said, if it cannot start, fails, or does not read it all.
+pub fn feed(command: &mut Command, input: &[u8]) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let result = command.spawn().and_then(|mut child| {
+        let stdin = child.stdin.take();
+        thread::scope(|scope| {
+            let writer = scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input)));
+            let output = child.wait_with_output()?;
+            writer.join().expect("writing does not panic").transpose()?;
+            Ok(output)
+        })
+    });
+    succeeded(command, result)
+}
+
+fn succeeded(command: &Command, result: io::Result<Output>) -> Output {
+    let output = result.unwrap_or_else(|error| {
+        panic!("{command:?}: {error}; `cargo xtask test` installs what the tests need")
     });
     assert!(
         output.status.success(),

@@ -53,7 +53,7 @@ fn run(mut args: Vec<OsString>) -> Result<bool> {
     // Cargo adds this.
     args.retain(|arg| arg != "--bench");
     let filter = args.first().map(|arg| arg.to_string_lossy().into_owned()).unwrap_or_default();
-    measure::ensure(&["dd", "gzip", "mksquashfs", "sh", "sha256sum", "zstd"])?;
+    measure::ensure(&["dd", "gzip", "mksquashfs", "sh", "sha256sum", "sync", "zstd"])?;
     let bench = Bench {
         command: talos_image()?,
         inputs: Inputs::new(Path::new(env!("CARGO_TARGET_TMPDIR")))?,

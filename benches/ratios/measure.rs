@@ -43,7 +43,8 @@ impl Runs {
     }
 }
 
-/// Does `N` runs in turn, all of it `repetitions` times, after a round that does not count.
+/// Does `N` runs in turn, all of it `repetitions` times, after a round that does not count. What
+/// one leaves to be written is on the disk before the next starts.
 pub(crate) fn alternate<const N: usize>(
     repetitions: usize,
     mut one: impl FnMut(usize) -> Result<Run>,
@@ -51,6 +52,7 @@ pub(crate) fn alternate<const N: usize>(
     let mut runs: [Runs; N] = array::from_fn(|_| Runs::default());
     for round in 0..=repetitions {
         for (which, runs) in runs.iter_mut().enumerate() {
+            run(&mut Command::new("sync"))?;
             let run = one(which)?;
             if round > 0 {
                 runs.0.push(run);

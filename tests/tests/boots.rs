@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use system_tests::{
     build, image, part,
     qemu::{Arch, Boot, Firmware, Medium},
 };
 
 /// Builds with two extensions and a kernel argument of ours; gives the medium back.
-fn media(output: &Path, arguments: &[&str], console: &str) -> std::path::PathBuf {
+fn media(output: &Path, arguments: &[&str], console: &str) -> PathBuf {
     let mut all = arguments.to_vec();
     let (microcode, hello) = (image("intel-ucode"), image("hello"));
     let console = format!("console={console}");
@@ -19,7 +22,11 @@ fn media(output: &Path, arguments: &[&str], console: &str) -> std::path::PathBuf
 }
 
 fn boots(arch: Arch, medium: Medium) {
-    let said = Boot::new(arch, Firmware::uefi(arch), medium).run().unwrap();
+    shows_all(&Boot::new(arch, Firmware::uefi(arch), medium).run().unwrap());
+}
+
+/// The guest has both extensions, the firmware of one, and the command line.
+fn shows_all(said: &str) {
     let expect = |text: &str| assert!(said.contains(text), "no {text:?} in:\n{said}");
     for name in ["intel-ucode", "hello"] {
         let reference = image(name);
@@ -31,7 +38,7 @@ fn boots(arch: Arch, medium: Medium) {
     expect(&format!("FILE {} /usr/lib/firmware/hello/firmware.bin\n", firmware.hex()));
     let line = said.lines().find(|line| line.starts_with("CMDLINE ")).unwrap();
     assert!(line.contains("talos.platform=metal"), "{line}");
-    assert!(line.ends_with("talos.image.test=a.b"), "{line}");
+    assert!(line.split(' ').any(|word| word == "talos.image.test=a.b"), "{line}");
 }
 
 const ISO: [&str; 5] = ["iso", "--arch", "amd64", "--bootloader", "sd-boot"];
@@ -54,6 +61,22 @@ fn a_disk_with_sectors_of_512_bytes_boots() {
 }
 
 #[test]
+fn the_menu_s_second_entry_boots_with_its_own_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = media(dir.path(), &[&DISK[..], &["--arch", "amd64"]].concat(), "ttyS0");
+    let said = Boot {
+        // As in vi: one down.
+        answers: vec![("Boot in".to_owned(), "j\r".to_owned())],
+        ..Boot::new(Arch::Amd64, Firmware::uefi(Arch::Amd64), Medium::Disk(disk, 512))
+    }
+    .run()
+    .unwrap();
+    shows_all(&said);
+    assert!(said.contains("EFI LoaderEntrySelected talos-v1.11.0.efi@reset-maintenance"), "{said}");
+    assert!(said.contains("talos.experimental.wipe=system:EPHEMERAL,STATE"), "{said}");
+}
+
+#[test]
 fn a_disk_with_sectors_of_4096_bytes_boots() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = [&DISK[..], &["--arch", "amd64", "--disk-sector-size", "4096"]].concat();
@@ -66,4 +89,30 @@ fn a_disk_for_arm64_boots() {
     let dir = tempfile::tempdir().unwrap();
     let disk = media(dir.path(), &[&DISK[..], &["--arch", "arm64"]].concat(), "ttyAMA0");
     boots(Arch::Arm64, Medium::Disk(disk, 512));
+}
+
+#[test]
+fn kernel_initramfs_and_command_line_boot_as_from_the_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let (microcode, hello) = (image("intel-ucode"), image("hello"));
+    let asset = |kind: &str, more: &[&str]| {
+        let base = ["metal", "--arch", "amd64", "--out-format", "raw", "--output-kind", kind];
+        build(&dir.path().join(kind), &[&base, more].concat())
+    };
+    let extensions = ["--system-extension-image", &microcode, "--system-extension-image", &hello];
+    let arguments =
+        ["--extra-kernel-arg", "console=ttyS0", "--extra-kernel-arg", "talos.image.test=a.b"];
+    let medium = Medium::Kernel(
+        asset("kernel", &[]),
+        asset("initramfs", &extensions),
+        fs::read_to_string(asset("cmdline", &arguments)).unwrap(),
+    );
+    shows_all(&Boot::new(Arch::Amd64, Firmware::Bios, medium).run().unwrap());
+}
+
+#[test]
+fn an_iso_for_arm64_boots() {
+    let dir = tempfile::tempdir().unwrap();
+    let iso = media(dir.path(), &["iso", "--arch", "arm64"], "ttyAMA0");
+    boots(Arch::Arm64, Medium::Cd(iso));
 }

@@ -12,40 +12,83 @@ use system_tests::{
     qemu::{Arch, Boot, Firmware, Medium, PATIENCE},
 };
 
-/// IA32_BIOS_UPDT_TRIG: eax:edx holds the address of the patch's data, 48 bytes after its header
-/// (Intel SDM volume 3, 11.11.6 "Microcode Update Loader").
-const UPDATE_REGISTER: u32 = 0x79;
-const HEADER: u64 = 48;
-
-fn boot(medium: Medium, firmware: Firmware) -> Boot {
-    Boot {
-        // The loader is off under a hypervisor, and wants a processor with a patch for platform 0.
-        cpu: Some("Skylake-Server-v4,-hypervisor".to_owned()),
-        ..Boot::new(Arch::Amd64, firmware, medium)
-    }
+/// A make of processor, and how its kernel driver hands a patch over.
+struct Make {
+    /// QEMU's name of a model there is a patch for. The loader is off under a hypervisor.
+    cpu: &'static str,
+    /// The register whose writing loads a patch; edx:eax is where the patch lies.
+    register: u32,
+    /// How far before that address the patch starts, in bytes.
+    header: u64,
+    extension: &'static str,
+    /// The extension's file with the patch, in the parts.
+    file: &'static str,
+    /// How long the patch is, given its start.
+    len: fn(&[u8]) -> u32,
 }
 
-/// The patch that the kernel is about to load, if it is; from its header on.
-fn patch_loaded(boot: &Boot) -> Option<Vec<u8>> {
-    let elf = linux::vmlinux(&fs::read(part("amd64/vmlinuz")).unwrap());
-    let sites = linux::wrmsr_sites(&elf, UPDATE_REGISTER);
-    assert!(!sites.is_empty(), "this kernel has no microcode loader");
-    let (machine, mut gdb) = boot.debug().unwrap();
-    for site in &sites {
-        gdb.break_at(*site).unwrap();
+/// IA32_BIOS_UPDT_TRIG: the address of the patch's data, after its header of 48 bytes, which has
+/// the total size at 32 (Intel SDM volume 3, 11.11 "Microcode Update Facilities"). This model has
+/// a patch for platform 0, which is what the translator says it is.
+const INTEL: Make = Make {
+    cpu: "Skylake-Server-v4,-hypervisor",
+    register: 0x79,
+    header: 48,
+    extension: "intel-ucode",
+    file: "intel-ucode/06-55-04",
+    len: |header| u32::from_le_bytes(header[32..36].try_into().unwrap()),
+};
+
+/// MSRC001_0020, the patch loader: the address of the patch. Its size stands only in the
+/// container around it; patches of family 17h have 3200 bytes.
+const AMD: Make = Make {
+    cpu: "EPYC-v1,-hypervisor",
+    register: 0xc001_0020,
+    header: 0,
+    extension: "amd-ucode",
+    file: "amd-ucode/microcode_amd_fam17h.bin",
+    len: |_| 3200,
+};
+
+impl Make {
+    /// The patch that the kernel of this medium is about to load, if it is.
+    fn patch_loaded(&self, medium: Medium) -> Option<Vec<u8>> {
+        let elf = linux::vmlinux(&fs::read(part("amd64/vmlinuz")).unwrap());
+        let sites = linux::wrmsr_sites(&elf, self.register);
+        assert!(!sites.is_empty(), "this kernel has no microcode loader");
+        let (machine, mut gdb) = Boot {
+            cpu: Some(self.cpu.to_owned()),
+            ..Boot::new(Arch::Amd64, Firmware::uefi(Arch::Amd64), medium)
+        }
+        .debug()
+        .unwrap();
+        for site in &sites {
+            gdb.break_at(*site).unwrap();
+        }
+        gdb.go().unwrap();
+        if !gdb.stopped_within(PATIENCE).unwrap() {
+            machine.console().unwrap();
+            return None;
+        }
+        let registers = gdb.registers().unwrap();
+        assert!(sites.contains(&registers.rip), "stopped at {:#x}", registers.rip);
+        assert_eq!(registers.rcx, u64::from(self.register));
+        let start = ((registers.rdx << 32) | (registers.rax & 0xffff_ffff)) - self.header;
+        let header = gdb.memory(start, 64).unwrap();
+        Some(gdb.memory(start, u64::from((self.len)(&header))).unwrap())
     }
-    gdb.go().unwrap();
-    if !gdb.stopped_within(PATIENCE).unwrap() {
-        machine.console().unwrap();
-        return None;
+
+    fn loads_byte_for_byte(&self) {
+        let dir = tempfile::tempdir().unwrap();
+        let medium = iso(dir.path(), &["--system-extension-image", &image(self.extension)]);
+        let patch = self.patch_loaded(medium).unwrap();
+        let file = fs::read(part(self.file)).unwrap();
+        let len = patch.len();
+        assert!(
+            len > 1000 && file.windows(len).any(|window| window == patch),
+            "a patch of {len} bytes that is not in the extension's file",
+        );
     }
-    let registers = gdb.registers().unwrap();
-    assert!(sites.contains(&registers.rip), "stopped at {:#x}", registers.rip);
-    assert_eq!(registers.rcx, u64::from(UPDATE_REGISTER));
-    let data = (registers.rdx << 32) | (registers.rax & 0xffff_ffff);
-    let header = gdb.memory(data - HEADER, HEADER).unwrap();
-    let total = u32::from_le_bytes(header[32..36].try_into().unwrap());
-    Some(gdb.memory(data - HEADER, u64::from(total)).unwrap())
 }
 
 fn iso(output: &Path, more: &[&str]) -> Medium {
@@ -56,22 +99,17 @@ fn iso(output: &Path, more: &[&str]) -> Medium {
 }
 
 #[test]
-fn the_kernel_loads_the_extension_s_microcode_byte_for_byte() {
-    let dir = tempfile::tempdir().unwrap();
-    let medium = iso(dir.path(), &["--system-extension-image", &image("intel-ucode")]);
-    let patch = patch_loaded(&boot(medium, Firmware::uefi(Arch::Amd64)))
-        .expect("the kernel loads microcode");
-    let file = fs::read(part("intel-ucode/06-55-04")).unwrap();
-    assert!(
-        file.windows(patch.len()).any(|window| window == patch),
-        "a patch of {} bytes that is not in the extension's file",
-        patch.len()
-    );
+fn the_kernel_loads_intel_s_patch_byte_for_byte() {
+    INTEL.loads_byte_for_byte();
+}
+
+#[test]
+fn the_kernel_loads_amd_s_patch_byte_for_byte() {
+    AMD.loads_byte_for_byte();
 }
 
 #[test]
 fn without_the_extension_the_kernel_loads_none() {
     let dir = tempfile::tempdir().unwrap();
-    let medium = iso(dir.path(), &[]);
-    assert!(patch_loaded(&boot(medium, Firmware::uefi(Arch::Amd64))).is_none());
+    assert!(INTEL.patch_loaded(iso(dir.path(), &[])).is_none());
 }

@@ -16,7 +16,16 @@ use std::{num::NonZeroUsize, path::PathBuf};
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
-    max_term_width = 100
+    max_term_width = 100,
+    after_long_help = "\
+Exit codes:
+  0  done
+  1  a bug in talos-image
+  2  the request, or a file it names, is wrong
+  3  the request is sound, but not supported
+  5  a source lacks an image, or holds it damaged
+  6  reading or writing failed
+  7  the parts do not fit together"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -67,14 +76,15 @@ Examples:
     talos-image build iso --talos-version v1.11.2 --source oci:./mirror
 
   A disk image with an extension and a serial console:
-    talos-image build metal --source oci-archive:release.tar \\
+    talos-image build metal --out-format raw --talos-version v1.11.2 \\
+      --source oci-archive:release.tar \\
       --system-extension-image ghcr.io/siderolabs/intel-ucode:20250812 \\
       --extra-kernel-arg console=ttyS0
 
   What would be built, and from which digests:
     talos-image build profile.yaml --source ./mirror --plan")]
 pub(crate) struct Build {
-    /// Base profile (such as iso, metal, aws), profile file (FILE.yaml), or - for stdin
+    /// Base profile (such as iso, metal, metal-uki), profile file (FILE.yaml), or - for stdin
     #[arg(value_name = "PROFILE", value_hint = ValueHint::FilePath)]
     pub(crate) profile: String,
 
@@ -98,7 +108,7 @@ pub(crate) struct What {
     #[arg(long, value_parser = ["amd64", "arm64"])]
     pub(crate) arch: Option<String>,
 
-    /// Platform, such as metal, aws, nocloud
+    /// Platform: metal
     #[arg(long)]
     pub(crate) platform: Option<String>,
 
@@ -110,11 +120,17 @@ pub(crate) struct What {
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub(crate) extra_kernel_arg: Vec<String>,
 
+    /// META value, such as 0xa=text; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) meta: Vec<String>,
+
     /// System extension, by image reference; may be repeated, and keeps its order
     #[arg(long, value_name = "REF")]
     pub(crate) system_extension_image: Vec<String>,
 
     /// Size of the disk image: bytes, or with KiB, MiB, GiB
+    ///
+    /// As in the imager, Talos 1.11 and later get 1000 MiB more, for a larger EFI system partition.
     #[arg(long, value_name = "SIZE", help_heading = "Disk image")]
     pub(crate) disk_size: Option<String>,
 
@@ -138,12 +154,18 @@ pub(crate) struct What {
     #[arg(long, value_name = "FORMAT", help_heading = "Disk image")]
     pub(crate) out_format: Option<String>,
 
-    /// Picture for the UKI to show, a BMP [default: the release's]
+    /// Picture for the UKI to show, a BMP [default: none]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) splash: Option<PathBuf>,
 
     /// Time all stamps in the artifact say, in seconds since 1970 [default: 0]
-    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "SOURCE_DATE_EPOCH",
+        hide_env_values = true,
+        allow_negative_numbers = true
+    )]
     pub(crate) epoch: Option<u64>,
 }
 

@@ -78,6 +78,11 @@ fn lay_over(profile: &mut Profile, flags: &What) -> anyhow::Result<()> {
     profile.customization.extra_kernel_args.extend_from_slice(&flags.extra_kernel_arg);
     let extensions = flags.system_extension_image.iter().map(ContainerAsset::reference);
     profile.input.system_extensions.extend(extensions);
+    for text in &flags.meta {
+        let mut value = None;
+        set(&mut value, "--meta", Some(text))?;
+        profile.customization.meta_contents.extend(value);
+    }
     disk(profile, flags)?;
     bootloader(profile, flags)
 }

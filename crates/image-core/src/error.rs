@@ -51,7 +51,12 @@ impl Error {
     /// The same error, naming what was being done or to which thing.
     #[must_use]
     pub fn during(mut self, doing: impl Into<String>) -> Self {
-        self.doing.insert(0, doing.into());
+        let doing = doing.into();
+        match self.doing.first_mut() {
+            // "initramfs a.xz: initramfs: …" would say it twice.
+            Some(format) if doing.starts_with(format.as_str()) => *format = doing,
+            _ => self.doing.insert(0, doing),
+        }
         self
     }
 
@@ -83,7 +88,12 @@ impl From<formats::Error> for Error {
             Fault::Io(_) => ErrorKind::Io,
             Fault::Bug(_) => ErrorKind::Bug,
         };
-        Self::new(kind, error.to_string())
+        let text = error.to_string();
+        let format = error.format();
+        match text.strip_prefix(format).and_then(|rest| rest.strip_prefix(": ")) {
+            Some(what) => Self::new(kind, what).during(format),
+            None => Self::new(kind, text),
+        }
     }
 }
 
@@ -124,7 +134,13 @@ impl From<PathError> for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        Self::new(ErrorKind::Io, error.to_string())
+        let kind = match error.kind() {
+            // A file that was named and is not there, or, so `Blob` says, is too long to be
+            // what it should be.
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData => ErrorKind::Input,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

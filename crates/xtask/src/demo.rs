@@ -2,11 +2,12 @@
 
 use crate::{apt, parts, talos_image};
 use anyhow::{Context as _, Result, bail};
+use image_core::{fake, formats::oci};
 use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Instant,
 };
 use system_tests::{
@@ -17,35 +18,78 @@ use system_tests::{
 /// The lines by which the stand-in's first program tells what it found.
 const TOLD: [&str; 6] = ["EXT ", "FILE ", "DISK ", "EFI ", "CMDLINE ", "ROOT "];
 
-pub(crate) fn run() -> Result<()> {
-    let say = |line: &str| println!("  {line}");
-    head("Parts: Debian's kernel, boot loader, busybox and microcode, in a cache of our own");
-    let parts = parts::get(&say)?;
-    for line in fs::read_to_string(parts.join("packages.txt"))?.lines() {
-        if ["linux-image", "systemd-boot", "intel-microcode"]
-            .iter()
-            .any(|name| line.starts_with(name))
-        {
-            say(line);
-        }
+/// The packages whose versions are worth a line.
+const SHOWN: [&str; 4] = ["linux-image", "systemd-boot", "intel-microcode", "busybox"];
+
+/// What the media are made of.
+struct Release {
+    /// The OCI layout.
+    layout: PathBuf,
+    /// The reference of Intel's microcode in it.
+    microcode: String,
+}
+
+impl Release {
+    fn of_parts(parts: &Path) -> Result<Self> {
+        let references = fs::read_to_string(parts.join("references.txt"))?;
+        let microcode = references
+            .lines()
+            .find(|reference| reference.contains("/intel-ucode:"))
+            .context("the release has no microcode")?;
+        Ok(Self { layout: parts.join("release"), microcode: microcode.to_owned() })
     }
+
+    /// Structure and headers only, made in code.
+    fn synthetic(dir: &Path) -> Result<Self> {
+        let images = fake::images(&VERSION.parse()?)?;
+        let _ = fs::remove_dir_all(dir);
+        fake::write(&oci::layout(&images)?, dir)?;
+        let microcode = images
+            .iter()
+            .flat_map(|image| &image.names)
+            .find(|name| name.contains("/intel-ucode:"))
+            .context("the release has no microcode")?;
+        Ok(Self { layout: dir.to_owned(), microcode: microcode.clone() })
+    }
+}
+
+pub(crate) fn run() -> Result<()> {
+    head("Parts: Debian's kernel, boot loader, busybox and microcode, in a cache of our own");
+    let parts = parts::get(&say);
+    let (release, parts) = match parts {
+        Ok(parts) => {
+            for line in fs::read_to_string(parts.join("packages.txt"))?.lines() {
+                if SHOWN.iter().any(|name| line.starts_with(name)) {
+                    say(line);
+                }
+            }
+            (Release::of_parts(&parts)?, Some(parts))
+        }
+        Err(error) => {
+            say(&format!("not to be had: {error:#}"));
+            say("so this runs on a SYNTHETIC release: built and looked into as a real one,");
+            say("but its kernel is no program, and nothing of it boots");
+            (Release::synthetic(&parts::cache().join("synthetic"))?, None)
+        }
+    };
     let program = talos_image()?;
     let output = parts::cache().join("demo");
     let _ = fs::remove_dir_all(&output);
 
     head("An ISO with Intel's microcode");
-    let iso = build(&program, &parts, &output.join("iso"), &["iso"])?;
-    talos(&program, &["inspect".into(), iso.clone().into()])?;
+    let iso = build(&program, &release, &output.join("iso"), &["iso"])?;
+    inspect(&program, &iso)?;
     head("A disk image with the same");
-    let disk = build(&program, &parts, &output.join("disk"), &["metal", "--out-format", "raw"])?;
-    talos(&program, &["inspect".into(), disk.clone().into()])?;
+    let disk = build(&program, &release, &output.join("disk"), &["metal", "--out-format", "raw"])?;
+    inspect(&program, &disk)?;
 
+    let Some(parts) = parts else { return Ok(()) };
     if apt::on_path("qemu-system-x86_64").is_none() {
         head("Boot: there is no qemu-system-x86_64 here");
         say("install it (`sudo apt-get install qemu-system-x86`) and run the demo again,");
-        say("or write the media to a stick:");
-        say(&format!("  {}", iso.display()));
-        say(&format!("  {}", disk.display()));
+        say("or write a medium to a stick:");
+        say(&iso.display().to_string());
+        say(&disk.display().to_string());
         return Ok(());
     }
     boot(&parts, "The ISO as a CD", Medium::Cd(iso))?;
@@ -54,27 +98,21 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn build(program: &Path, parts: &Path, output: &Path, what: &[&str]) -> Result<PathBuf> {
-    let microcode = fs::read_to_string(parts.join("references.txt"))?;
-    let microcode = microcode
-        .lines()
-        .find(|reference| reference.contains("/intel-ucode:"))
-        .context("the release has no microcode")?;
+fn build(program: &Path, release: &Release, output: &Path, what: &[&str]) -> Result<PathBuf> {
     let mut source = OsString::from("oci:");
-    source.push(parts.join("release"));
+    source.push(&release.layout);
     let mut arguments: Vec<OsString> = vec!["build".into()];
     arguments.extend(what.iter().map(Into::into));
     arguments.extend(["--talos-version", VERSION, "--arch", "amd64"].map(Into::into));
     arguments.extend(["--bootloader", "sd-boot", "--source"].map(Into::into));
     arguments.push(source);
-    arguments.extend(["--system-extension-image", microcode].map(Into::into));
+    arguments.extend(["--system-extension-image", &release.microcode].map(Into::into));
     arguments.extend(["--extra-kernel-arg", "console=ttyS0", "--output"].map(Into::into));
     arguments.push(output.into());
     let start = Instant::now();
     talos(program, &arguments)?;
     let made = fs::read_dir(output)?.next().context("nothing was made")??.path();
-    let size = fs::metadata(&made)?.len() / 1_000_000;
-    println!("  {} ({size} MB) in {:.1} s", made.display(), start.elapsed().as_secs_f32());
+    say(&format!("made in {:.1} s", start.elapsed().as_secs_f32()));
     Ok(made)
 }
 
@@ -89,6 +127,38 @@ fn talos(program: &Path, arguments: &[OsString]) -> Result<()> {
     Ok(())
 }
 
+/// Shows what the command finds in a medium; of long tables only the start.
+fn inspect(program: &Path, medium: &Path) -> Result<()> {
+    println!("  $ talos-image inspect {}", medium.display());
+    let output =
+        Command::new(program).arg("inspect").arg(medium).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("talos-image inspect {}: {}", medium.display(), output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        println!("  | {line}");
+        let alike = |next: &&str| {
+            // Rows of a table are indented and start with the same word.
+            next.starts_with("    ")
+                && next.split_whitespace().next() == line.split_whitespace().next()
+        };
+        let shown = 3;
+        let mut more = 0;
+        while let Some(next) = lines.next_if(alike) {
+            more += 1;
+            if more < shown {
+                println!("  | {next}");
+            }
+        }
+        if more >= shown {
+            println!("  |       … and {} more", more - shown + 1);
+        }
+    }
+    Ok(())
+}
+
 fn boot(parts: &Path, what: &str, medium: Medium) -> Result<()> {
     head(&format!("{what}, on UEFI in QEMU (its own translator: some seconds)"));
     let start = Instant::now();
@@ -99,6 +169,10 @@ fn boot(parts: &Path, what: &str, medium: Medium) -> Result<()> {
     }
     println!("  | {MARKER} after {:.1} s", start.elapsed().as_secs_f32());
     Ok(())
+}
+
+fn say(line: &str) {
+    println!("  {line}");
 }
 
 fn head(line: &str) {

@@ -81,11 +81,13 @@ pub(crate) fn get(say: &dyn Fn(&str)) -> Result<PathBuf> {
         return Ok(parts);
     }
     let unpacked = cache.join("unpacked");
-    if !unpacked.exists() {
+    let wanted = wanted().join("\n");
+    if !fs::read_to_string(unpacked.join("wanted")).is_ok_and(|had| had == wanted) {
         let debs = download(&cache, say)?;
         say(&format!("unpacking {} packages", debs.len()));
-        unpack(&debs, &cache.join("unpacked.new"))?;
-        fs::rename(cache.join("unpacked.new"), &unpacked)?;
+        let _ = fs::remove_dir_all(&unpacked);
+        unpack(&debs, &unpacked)?;
+        fs::write(unpacked.join("wanted"), wanted)?;
     }
     let new = cache.join("parts.new");
     let _ = fs::remove_dir_all(&new);
@@ -96,24 +98,24 @@ pub(crate) fn get(say: &dyn Fn(&str)) -> Result<PathBuf> {
     Ok(parts)
 }
 
+/// All packages but the kernels, whose names have versions.
+fn wanted() -> Vec<String> {
+    let boot = |architecture| BOOT.map(|name| format!("{name}:{architecture}"));
+    let once = COMMON.iter().chain(&MEASURE).map(|name| name.trim_end_matches(":all").to_owned());
+    once.chain(ARCHITECTURES.into_iter().flat_map(boot)).collect()
+}
+
 fn download(cache: &Path, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>> {
     let mirror = Mirror::of_machine()?;
     let root = Root::for_downloads(&cache.join("apt/parts"), &mirror, CODENAME, &ARCHITECTURES)?;
     say("reading the package lists of this machine's Debian mirror");
     root.update()?;
-    let mut packages: Vec<String> = COMMON
-        .iter()
-        .chain(&MEASURE)
-        .map(|name| name.trim_end_matches(":all").to_owned())
-        .collect();
+    let mut packages = wanted();
     for architecture in ARCHITECTURES {
-        packages.extend(BOOT.map(|name| format!("{name}:{architecture}")));
         // The metapackage names the newest kernel of its kind.
         let kernel = root.meaning(&format!("{KERNEL}-{architecture}:{architecture}"))?;
-        packages.push(format!(
-            "{}:{architecture}",
-            kernel.trim_end_matches(&format!(":{architecture}"))
-        ));
+        let kernel = kernel.split(':').next().unwrap_or_default();
+        packages.push(format!("{kernel}:{architecture}"));
     }
     say(&format!("downloading {} packages, about 110 MB", packages.len()));
     let debs = cache.join("debs");
@@ -123,7 +125,6 @@ fn download(cache: &Path, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>> {
 
 /// Into `amd64`, `arm64`, `common`, and `measure`.
 fn unpack(debs: &[PathBuf], dir: &Path) -> Result<()> {
-    let _ = fs::remove_dir_all(dir);
     let mut versions = String::new();
     for deb in debs {
         let file = deb.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 25] = [
+const TOOLS: [(&str, &str); 27] = [
     ("cpio", "cpio"),
     ("depmod", "kmod"),
     ("e2fsck", "e2fsprogs"),
@@ -24,10 +24,12 @@ const TOOLS: [(&str, &str); 25] = [
     ("qemu-img", "qemu-utils"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("rdsquashfs", "squashfs-tools-ng"),
     ("sbverify", "sbsigntool"),
     ("sfdisk", "fdisk"),
     ("sgdisk", "gdisk"),
     ("skopeo", "skopeo"),
+    ("swtpm", "swtpm"),
     ("tar", "tar"),
     ("umoci", "umoci"),
     ("unsquashfs", "squashfs-tools"),
@@ -117,10 +119,11 @@ fn ensure_cargo(say: &dyn Fn(&str)) -> Result<()> {
     if components.is_empty() {
         return Ok(());
     }
-    say(&format!("installing {}", components.join(" and ")));
     if apt::on_path("rustup").is_some() {
+        say(&format!("adding {} to the toolchain", components.join(" and ")));
         crate::step(Command::new("rustup").args(["component", "add"]).args(&components))?;
     } else if is_root() {
+        say("installing rustfmt and rust-clippy");
         let mirror = Mirror::of_machine()?;
         let root = Root::for_machine(&parts::cache().join("apt/tools"), &mirror)?;
         root.update()?;

@@ -10,7 +10,7 @@ use image_core::{
     blob::Blob,
     error::{Error, ErrorKind},
     examine::{self, Part},
-    talos::nearest,
+    nearest::nearest,
     tree::TreePath,
 };
 

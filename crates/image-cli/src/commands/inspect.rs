@@ -9,10 +9,10 @@ use std::path::Path;
 pub(crate) fn run(args: &Inspect, render: &dyn Render) -> anyhow::Result<()> {
     let mut failed: Option<anyhow::Error> = None;
     for file in &args.files {
-        if let Err(error) = one(file, render) {
-            if let Some(before) = failed.replace(error) {
-                render.failure(&Failure::from(&before));
-            }
+        if let Err(error) = one(file, render)
+            && let Some(before) = failed.replace(error)
+        {
+            render.failure(&Failure::from(&before));
         }
     }
     failed.map_or(Ok(()), Err)

@@ -8,6 +8,9 @@ use crate::{
 use clap::{Command, CommandFactory};
 use image_core::blob::Blob;
 
+/// What stands at the foot of every page.
+const SOURCE: &str = concat!("talos-image ", env!("CARGO_PKG_VERSION"));
+
 /// Writes the page of the command itself and one for each of its commands.
 pub(crate) fn run(args: &Man, render: &dyn Render) -> anyhow::Result<()> {
     write::directory(&args.dir)?;
@@ -18,7 +21,7 @@ pub(crate) fn run(args: &Man, render: &dyn Render) -> anyhow::Result<()> {
 }
 
 fn page(command: &Command, args: &Man, render: &dyn Render) -> anyhow::Result<()> {
-    let man = clap_mangen::Man::new(command.clone());
+    let man = clap_mangen::Man::new(command.clone()).source(SOURCE);
     let name = man.get_filename();
     let mut text = Vec::new();
     man.render(&mut text)?;

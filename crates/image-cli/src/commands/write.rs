@@ -38,6 +38,7 @@ pub(crate) fn stdout(blob: &Blob, render: &dyn Render) -> io::Result<()> {
         blob.write_to(&mut out, on_bytes)?;
         out.flush()
     })
+    .map_err(|error| io::Error::new(error.kind(), format!("stdout: {error}")))
 }
 
 fn watched(

@@ -4,7 +4,7 @@ use super::{
     Render, Written, report,
     text::{
         Column::{Left, Right},
-        Text, harmless, size,
+        Text, exact, harmless, size,
     },
 };
 use crate::{cli::Global, exit::Failure};
@@ -59,7 +59,7 @@ impl Human {
     fn start(&self, bars: &MultiProgress, step: Step, subject: &str, total: Option<u64>) {
         let bar = bars.add(ProgressBar::no_length());
         bar.set_prefix(verb(step).0);
-        bar.set_message(harmless(subject));
+        bar.set_message(short(subject));
         if let Some(total) = total {
             bar.set_length(total);
             bar.set_style(styled(
@@ -94,6 +94,16 @@ fn styled(template: &str) -> ProgressStyle {
         })
 }
 
+/// What a step is done to, its digest cut short: in full it is in the plan.
+fn short(subject: &str) -> String {
+    const SHOWN: usize = 12;
+    let mut subject = harmless(subject);
+    if let Some(at) = subject.find("@sha256:") {
+        subject.truncate(at + "@sha256:".len() + SHOWN);
+    }
+    subject
+}
+
 /// What a step is called while it runs, and when it is done.
 fn verb(step: Step) -> (&'static str, &'static str) {
     match step {
@@ -116,7 +126,7 @@ impl Observer for Human {
                 self.start(bars, step, subject, total);
             }
             (&Event::Started { step, subject, total }, Progress::Lines) => {
-                let (verb, subject) = (verb(step).0, harmless(subject));
+                let (verb, subject) = (verb(step).0, short(subject));
                 let total = total.map(|total| format!(" ({})", size(total))).unwrap_or_default();
                 self.tell(&format!("{verb:>12} {subject}{total}"));
             }
@@ -133,7 +143,7 @@ impl Observer for Human {
                     let verb = style(format!("{:>12}", verb(step).1)).for_stderr().green().bold();
                     let (done, took) = (bar.position(), bar.elapsed().as_secs_f32());
                     let done = if done == 0 { String::new() } else { size(done) + ", " };
-                    self.tell(&format!("{verb} {} ({done}{took:.1}s)", harmless(subject)));
+                    self.tell(&format!("{verb} {} ({done}{took:.1}s)", short(subject)));
                 }
             }
             _ => {}
@@ -154,7 +164,7 @@ impl Render for Human {
 
     fn written(&self, written: &Written<'_>) -> io::Result<()> {
         let path = harmless(&written.what.path().display().to_string());
-        print(&format!("{path}  {} ({} bytes)\n", size(written.size), written.size))
+        print(&format!("{path}  {}\n", exact(written.size)))
     }
 
     fn report(&self, file: &Path, report: &Report) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::text::{
     Column::{self, Left, Right},
-    Text, size,
+    Text, exact, size,
 };
 use image_core::{
     blob::Digest,
@@ -28,9 +28,7 @@ pub(super) fn text(file: &Path, report: &Report) -> String {
         match &report.medium {
             Medium::Disk(it) => {
                 text.fields(&with(medium, disk(it)));
-                if !it.flaws.is_empty() {
-                    text.section("flaws", |text| it.flaws.iter().for_each(|flaw| text.line(flaw)));
-                }
+                flaws(text, &it.flaws);
                 partitions(text, &it.partitions);
             }
             Medium::Iso(it) => iso(text, medium, it),
@@ -76,18 +74,10 @@ fn disk(disk: &Disk) -> [Field; 2] {
 fn iso(text: &mut Text, medium: [Field; 3], iso: &Iso) {
     let names = [("volume", iso.volume_id.clone()), ("volume set", iso.volume_set_id.clone())];
     text.fields(&with(medium, names));
-    if !iso.boot_entries.is_empty() {
-        let row = |entry: &BootEntry| {
-            [entry.platform.clone(), entry.offset.to_string(), size(entry.size)]
-        };
-        table(
-            text,
-            "El Torito boot entries",
-            [Left("firmware"), Right("offset"), Right("size")],
-            &iso.boot_entries,
-            row,
-        );
-    }
+    let columns = [Left("firmware"), Right("offset"), Right("size")];
+    table(text, "El Torito boot entries", columns, &iso.boot_entries, |it: &BootEntry| {
+        [it.platform.clone(), it.offset.to_string(), size(it.size)]
+    });
     partitions(text, &iso.partitions);
     files(text, "ISO 9660 files", &iso.files);
     if let Some(esp) = &iso.esp {
@@ -96,9 +86,6 @@ fn iso(text: &mut Text, medium: [Field; 3], iso: &Iso) {
 }
 
 fn partitions(text: &mut Text, partitions: &[Partition]) {
-    if partitions.is_empty() {
-        return;
-    }
     let columns =
         [Right("#"), Left("label"), Right("offset"), Right("size"), Left("type"), Left("guid")];
     table(text, "partitions", columns, partitions, |it| {
@@ -124,12 +111,14 @@ fn type_name(guid: &str) -> String {
         "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" => "EFI system".to_owned(),
         "21686148-6449-6e6f-744e-656564454649" => "BIOS boot".to_owned(),
         "0fc63daf-8483-4772-8e79-3d69d8477de4" => "Linux filesystem".to_owned(),
+        "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7" => "Microsoft basic data".to_owned(),
         _ => guid.to_owned(),
     }
 }
 
 fn volume(text: &mut Text, name: &str, volume: &Volume) {
-    let heading = format!("{name}: FAT volume {}, serial {}", volume.label, volume.serial);
+    let Volume { format, label, serial, .. } = volume;
+    let heading = format!("{name}: {format} volume {label}, serial {serial}");
     files(text, &heading, &volume.files);
 }
 
@@ -224,20 +213,22 @@ fn initramfs(text: &mut Text, initramfs: &Initramfs) {
     for (at, segment) in numbered {
         entries(text, at + 1, segment);
     }
-    if !initramfs.extensions.is_empty() {
-        let columns = [Left("extension"), Left("version"), Left("image"), Left("author")];
-        table(text, "extensions", columns, &initramfs.extensions, |it: &Extension| {
-            [it.name.clone(), it.version.clone(), it.image.clone(), it.author.clone()]
-        });
-    }
+    let columns = [Left("extension"), Left("version"), Left("image"), Left("author")];
+    table(text, "extensions", columns, &initramfs.extensions, |it: &Extension| {
+        [it.name.clone(), it.version.clone(), it.image.clone(), it.author.clone()]
+    });
     microcode(text, &initramfs.microcode);
+    flaws(text, &initramfs.flaws);
+}
+
+fn flaws(text: &mut Text, flaws: &[String]) {
+    if !flaws.is_empty() {
+        text.section("flaws", |text| flaws.iter().for_each(|flaw| text.line(flaw)));
+    }
 }
 
 /// A line for each kind of processor an update is for.
 fn microcode(text: &mut Text, updates: &[Microcode]) {
-    if updates.is_empty() {
-        return;
-    }
     let columns = [
         Left("vendor"),
         Left("processor"),
@@ -279,7 +270,7 @@ fn entries(text: &mut Text, number: usize, segment: &Segment) {
     text.section(&format!("segment {number}"), |text| {
         let rows: Vec<_> =
             listed.iter().map(|it| [it.mode.clone(), size(it.size), it.path.clone()]).collect();
-        text.table([Left("mode"), Right("size"), Left("path")], &rows);
+        text.table([Right("mode"), Right("size"), Left("path")], &rows);
         let more = segment.entries.len() - listed.len();
         if more > 0 {
             text.line(&format!("… and {more} more (--json has them all)"));
@@ -295,11 +286,13 @@ fn table<T, const N: usize>(
     row: impl Fn(&T) -> [String; N],
 ) {
     let rows: Vec<_> = things.iter().map(row).collect();
-    text.section(heading, |text| text.table(columns, &rows));
-}
-
-fn exact(bytes: u64) -> String {
-    format!("{} ({bytes} bytes)", size(bytes))
+    text.section(heading, |text| {
+        if rows.is_empty() {
+            text.line("none");
+        } else {
+            text.table(columns, &rows);
+        }
+    });
 }
 
 fn short(digest: &Digest) -> String {
@@ -350,6 +343,7 @@ mod tests {
                 author: "Sidero Labs".into(),
                 description: "microcode".into(),
             }],
+            flaws: vec![],
             microcode: vec![Microcode {
                 vendor: "intel".into(),
                 processors: vec![Processor {
@@ -408,6 +402,7 @@ mod tests {
     fn a_disk_is_told_from_its_table_down_to_its_microcode() {
         console::set_colors_enabled(false);
         let esp = Volume {
+            format: "FAT32".into(),
             label: "EFI".into(),
             serial: "1A2B-3C4D".into(),
             files: vec![

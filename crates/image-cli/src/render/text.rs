@@ -124,6 +124,11 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// A number of bytes in the unit that suits it, and exactly: `1.5 KiB (1536 bytes)`.
+pub(super) fn exact(bytes: u64) -> String {
+    if bytes < 1024 { format!("{bytes} bytes") } else { format!("{} ({bytes} bytes)", size(bytes)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{

@@ -2,12 +2,12 @@
 
 use super::Context;
 use crate::{
-    blob::{Blob, Spool},
+    blob::Blob,
     error::{During, Error, ErrorKind, Result},
     events::{Event, Step},
     formats::{linux::Kernel, oci, pe},
     plan::{Asset, Image, Plan},
-    sources::{Set, Source},
+    sources::{self, Set},
     talos::Arch,
     tree::{Tree, TreePath},
 };
@@ -41,7 +41,7 @@ impl Assets {
             let select = |path: &TreePath| wanted.contains(path);
             let rules = oci::Rules::only(&select);
             release = unpack(image, Step::Release, &rules, cx.sources, cx)
-                .during(|| format!("release {release_name}"))?;
+                .during(|| "reading the boot assets of the release".to_owned())?;
         }
         Ok(Self { arch: plan.arch, release, release_name })
     }
@@ -61,19 +61,20 @@ impl Assets {
         }
     }
 
-    /// A kernel, and what its headers say. It has to be one for the machine, and a UEFI program.
+    /// A kernel, and what its headers say. It has to be one for the machine.
     pub(super) fn kernel(&self, asset: &Asset) -> Result<(Blob, Kernel)> {
         let blob = self.open(asset)?;
-        let kernel = Kernel::parse(&blob).during(|| name("kernel", asset))?;
-        self.check_machine("kernel", asset, kernel.machine)?;
+        let kernel = Kernel::parse(&blob).during(|| name("Linux kernel", asset))?;
+        self.check_machine("Linux kernel", asset, kernel.machine)?;
         Ok((blob, kernel))
     }
 
-    /// A UEFI program for the machine.
-    pub(super) fn program(&self, asset: &Asset) -> Result<Blob> {
+    /// The UEFI program `what`, which has to be for the machine.
+    pub(super) fn program(&self, what: &str, asset: &Asset) -> Result<Blob> {
         let blob = self.open(asset)?;
-        let image = pe::Image::parse(&blob).during(|| name("UEFI program", asset))?;
-        self.check_machine("UEFI program", asset, image.machine)?;
+        let image = pe::Image::parse(&blob)
+            .during(|| format!("{} is no UEFI program", name(what, asset)))?;
+        self.check_machine(what, asset, image.machine)?;
         Ok(blob)
     }
 
@@ -110,20 +111,9 @@ pub(super) fn unpack(
     let total = Some(image.layers.iter().map(|layer| layer.size).sum());
     cx.observer.on(&Event::Started { step, subject: &subject, total });
     let mut on_bytes = |bytes| cx.observer.on(&Event::Advanced { step, subject: &subject, bytes });
-    let mut tree = Tree::new();
-    let mut spool = Spool::new(cx.scratch);
-    for layer in &image.layers {
-        let blob = sources.blob(&image.reference, layer)?;
-        oci::apply(&mut tree, &blob, layer, rules, &mut spool, &mut on_bytes).map_err(|error| {
-            // A damaged layer is for whoever keeps the source to mend.
-            let error = Error::from(error);
-            if error.kind() == ErrorKind::Input || error.kind() == ErrorKind::Assembly {
-                error.with_kind(ErrorKind::Source)
-            } else {
-                error
-            }
-        })?;
-    }
+    let layers = &image.layers;
+    let tree =
+        sources::unpack(sources, &image.reference, layers, rules, cx.scratch, &mut on_bytes)?;
     cx.observer.on(&Event::Finished { step, subject: &subject });
     Ok(tree)
 }

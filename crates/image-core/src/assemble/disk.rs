@@ -15,7 +15,7 @@ pub(super) fn assemble(
     assets: &Assets,
     cx: &Context<'_>,
 ) -> Result<Blob> {
-    let boot_manager = assets.program(&disk.esp.boot_manager)?;
+    let boot_manager = assets.program("systemd-boot", &disk.esp.boot_manager)?;
     let uki = uki::assemble(&disk.uki, plan, assets, cx)?;
     let esp = esp::volume(&disk.esp, &boot_manager, &uki, disk.sector_size, plan)?;
     let mut partitions = Vec::new();

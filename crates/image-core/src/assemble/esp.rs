@@ -2,8 +2,8 @@
 
 use crate::{
     blob::Blob,
-    error::{During, Error, ErrorKind, Result},
-    formats::fat,
+    error::{Error, ErrorKind, Result},
+    formats::{Fault, fat},
     plan::{Esp, Plan},
     talos::{esp, partitions::MIB},
     tree::{Node, Tree, TreePath},
@@ -48,6 +48,17 @@ pub(super) fn volume(
         volume_id: esp.volume_id,
         epoch: plan.epoch,
     };
-    fat::volume(&tree(esp, boot_manager, uki)?, &options)
-        .during(|| "laying out the EFI system partition".to_owned())
+    fat::volume(&tree(esp, boot_manager, uki)?, &options).map_err(|error| match error.fault() {
+        &Fault::TooLarge { need, have, .. } => {
+            let what = format!(
+                "systemd-boot and the UKI need {need} bytes of the EFI system partition, which has \
+                 {have} for files on every disk of Talos {}: {} too many: leave out extensions, or \
+                 take a smaller initramfs",
+                plan.talos_version,
+                need.saturating_sub(have)
+            );
+            Error::new(ErrorKind::Assembly, what)
+        }
+        _ => Error::from(error).during("laying out the EFI system partition"),
+    })
 }

@@ -9,7 +9,7 @@ use crate::{
     plan::{self, ExtensionSource, Plan},
     sources::{self, Set},
     talos::extension::{self, LABEL_XATTR, MANIFEST, Metadata, ROOTFS},
-    tree::{Tree, TreePath},
+    tree::{Node, NodeKind, Tree, TreePath},
 };
 use std::collections::BTreeMap;
 
@@ -75,6 +75,15 @@ fn load_one(extension: &plan::Extension, plan: &Plan, cx: &Context<'_>) -> Resul
     }
     metadata.check(&plan.talos_version)?;
 
+    let special = |node: &Node| matches!(node.kind, NodeKind::Device { .. } | NodeKind::Fifo);
+    if let Some((path, ..)) = image.iter().find(|(.., node)| special(node)) {
+        let what = format!(
+            "{path} is a device or a named pipe: an extension holds directories, files and \
+             symbolic links only, rebuild it without"
+        );
+        return Err(Error::new(ErrorKind::Input, what));
+    }
+
     let mut rootfs = image.subtree(&TreePath::new(ROOTFS)?);
     let modules = TreePath::new(extension::modules_dir(&plan.talos_version))?;
     if rootfs.children(&modules).next().is_some() {
@@ -87,17 +96,16 @@ fn load_one(extension: &plan::Extension, plan: &Plan, cx: &Context<'_>) -> Resul
     let firmware_dir = TreePath::new(extension::firmware_dir(&plan.talos_version))?;
     let firmware = rootfs.subtree(&firmware_dir);
     rootfs.remove(&firmware_dir);
-    keep_labels_only(&mut rootfs)?;
+    keep_labels_only(&mut rootfs);
     Ok(Extension { metadata, rootfs, firmware })
 }
 
 /// Talos takes over the SELinux label and no other extended attribute.
-fn keep_labels_only(tree: &mut Tree) -> Result<()> {
+fn keep_labels_only(tree: &mut Tree) {
     let paths: Vec<TreePath> = tree.iter().map(|(path, ..)| path.clone()).collect();
     for path in paths {
         if let Some(node) = tree.get_mut(&path) {
             node.xattrs.retain(|name, _| name == LABEL_XATTR);
         }
     }
-    Ok(())
 }

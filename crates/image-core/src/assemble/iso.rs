@@ -15,7 +15,7 @@ use crate::{
 const SECTOR_SIZE: u32 = 512;
 
 pub(super) fn assemble(iso: &Iso, plan: &Plan, assets: &Assets, cx: &Context<'_>) -> Result<Blob> {
-    let boot_manager = assets.program(&iso.esp.boot_manager)?;
+    let boot_manager = assets.program("systemd-boot", &iso.esp.boot_manager)?;
     let uki = uki::assemble(&iso.uki, plan, assets, cx)?;
     let esp = esp::volume(&iso.esp, &boot_manager, &uki, SECTOR_SIZE, plan)?;
     let volume = iso9660::Volume {

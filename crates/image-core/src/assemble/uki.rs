@@ -1,6 +1,10 @@
 //! The unified kernel image.
 
-use super::{Context, assets::Assets, initramfs};
+use super::{
+    Context,
+    assets::{Assets, name},
+    initramfs,
+};
 use crate::{
     blob::Blob,
     error::{During, Error, ErrorKind, Result},
@@ -8,12 +12,30 @@ use crate::{
     plan::{Plan, Uki},
     talos::menu,
 };
+use std::path::Path;
+
+/// The picture, of which systemd-stub shows a BMP and passes over any other without a word.
+fn splash(path: &Path) -> Result<Blob> {
+    let blob = Blob::open(path)?;
+    if blob.array(0).ok() == Some(*b"BM") {
+        return Ok(blob);
+    }
+    let what = format!("the splash picture {} is no BMP: convert it to one", path.display());
+    Err(Error::new(ErrorKind::Input, what))
+}
 
 pub(super) fn assemble(uki: &Uki, plan: &Plan, assets: &Assets, cx: &Context<'_>) -> Result<Blob> {
     // The kernel and the stub are cheap to check: before anything is compressed.
     let (linux, kernel) = assets.kernel(&uki.kernel)?;
-    let stub = assets.program(&uki.stub)?;
-    let splash = uki.splash.as_deref().map(Blob::open).transpose()?;
+    if !kernel.efi_stub {
+        let what = format!(
+            "{} is no UEFI program, as a UKI needs it: take one built with CONFIG_EFI_STUB",
+            name("Linux kernel", &uki.kernel)
+        );
+        return Err(Error::new(ErrorKind::Input, what));
+    }
+    let stub = assets.program("systemd-stub", &uki.stub)?;
+    let splash = uki.splash.as_deref().map(splash).transpose()?;
     let initrd = initramfs::assemble(&uki.initramfs, plan, assets, cx)?;
 
     let main = Profile { id: Some(menu::MAIN.to_owned()), ..Profile::default() };

@@ -92,7 +92,10 @@ fn link(file: &File, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, io::Write};
+    use std::{
+        fs,
+        io::{Read, Write},
+    };
 
     #[test]
     fn a_draft_shows_only_when_published_and_replaces_what_was_there() {
@@ -111,7 +114,9 @@ mod tests {
                 assert_eq!(listing(), before);
             }
             draft.publish(&path).unwrap();
-            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            let mut read = String::new();
+            crate::blob::Blob::open(&path).unwrap().reader().read_to_string(&mut read).unwrap();
+            assert_eq!(read, content);
             assert_eq!(listing(), ["image"]);
         }
         drop(Draft::new(dir.path()).unwrap());

@@ -25,8 +25,8 @@ impl FileRange {
     #[expect(clippy::disallowed_methods, reason = "files are opened here")]
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let name = |error: io::Error| named(Some(path), &error);
-        let file = File::open(path).map_err(name)?;
-        let metadata: fs::Metadata = file.metadata().map_err(name)?;
+        // Looked at before it is opened, too: opening a named pipe waits for its writer.
+        let metadata = fs::metadata(path).map_err(name)?;
         if !metadata.is_file() {
             let what = if metadata.is_dir() { "a directory" } else { "not a regular file" };
             return Err(io::Error::new(
@@ -34,6 +34,8 @@ impl FileRange {
                 format!("{} is {what}", path.display()),
             ));
         }
+        let file = File::open(path).map_err(name)?;
+        let metadata = file.metadata().map_err(name)?;
         Ok(Self { file: Arc::new(file), path: Some(path.into()), range: 0..metadata.len() })
     }
 

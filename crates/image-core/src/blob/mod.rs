@@ -411,7 +411,7 @@ mod tests {
             let path = dir.path().join("out");
             let mut written = 0;
             blob.persist(&path, &mut |n| written += n).unwrap();
-            prop_assert_eq!(&std::fs::read(&path).unwrap(), &bytes);
+            prop_assert_eq!(&Blob::open(&path).unwrap().to_vec(1 << 20).unwrap(), &bytes);
             prop_assert_eq!(written, bytes.len() as u64);
             let mut streamed = Vec::new();
             blob.write_to(&mut streamed, &mut |_| ()).unwrap();

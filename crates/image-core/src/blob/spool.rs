@@ -138,10 +138,8 @@ mod tests {
         let mut spool = Spool::new(&Scratch::new(dir.path()));
         let contents: Vec<Vec<u8>> = [0usize, 5, 300_000, 3 << 20, 7, 900_000, 2 << 20]
             .iter()
-            .enumerate()
-            .map(|(i, &len)| {
-                (0..len).map(|at| (at.wrapping_mul(31) >> 3) as u8 ^ i as u8).collect()
-            })
+            .zip(1u8..)
+            .map(|(&len, seed)| (0..=u8::MAX).map(|byte| byte ^ seed).cycle().take(len).collect())
             .collect();
         let blobs: Vec<Blob> = contents
             .iter()

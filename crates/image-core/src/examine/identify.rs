@@ -45,7 +45,10 @@ impl Medium {
         if starts(0x8001, b"CD001") {
             return Ok(Self::Iso(iso9660::read(file)?));
         }
-        if starts(512, b"EFI PART") || starts(4096, b"EFI PART") {
+        // The first table, by sector size, or the second, at the end, where the first is damaged.
+        let tables =
+            [512, 4096].into_iter().flat_map(|sector| [sector, file.len().saturating_sub(sector)]);
+        if tables.into_iter().any(|at| starts(at, b"EFI PART")) {
             return Ok(Self::Disk(gpt::read(file)?));
         }
         if head.starts_with(b"MZ") {

@@ -3,7 +3,7 @@
 use super::report;
 use crate::{
     blob::Blob,
-    error::{During, Result},
+    error::{During, ErrorKind, Result},
     formats::{
         self, compress, cpio,
         initramfs::{self, Segment},
@@ -17,8 +17,9 @@ use std::ops::ControlFlow;
 const SEGMENT_LIMIT: u64 = 64 << 30;
 /// The longest list of extensions, in bytes.
 const LIST_LIMIT: u64 = 16 << 20;
-/// The members that are listed of one initramfs.
+/// The members that are listed of one segment, and the bytes their names may have.
 const MEMBERS_LIMIT: usize = 1 << 20;
+const NAMES_LIMIT: usize = 64 << 20;
 
 /// Where the kernel looks for microcode, and whose it is.
 const MICROCODE: [(&str, &str); 2] = [
@@ -32,7 +33,13 @@ pub(super) fn describe(file: &Blob) -> Result<report::Initramfs> {
     for segment in initramfs::segments(file, SEGMENT_LIMIT)? {
         described.segments.push(describe_segment(&segment, &mut list)?);
         for (vendor, content) in microcode_files(&segment)? {
-            described.microcode.extend(updates(vendor, &content)?);
+            match updates(vendor, &content) {
+                Ok(updates) => described.microcode.extend(updates),
+                Err(error) if error.kind() == ErrorKind::Input => {
+                    described.flaws.push(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     if let Some(list) = list {
@@ -44,9 +51,11 @@ pub(super) fn describe(file: &Blob) -> Result<report::Initramfs> {
 fn describe_segment(segment: &Segment, list: &mut Option<Vec<u8>>) -> Result<report::Segment> {
     let mut entries = Vec::new();
     let mut unpacked = 0;
+    let mut names = 0;
     initramfs::members(segment, SEGMENT_LIMIT, &mut |entry, content| {
-        if entries.len() == MEMBERS_LIMIT {
-            let what = format!("an initramfs of over {MEMBERS_LIMIT} files");
+        names += entry.name.len();
+        if entries.len() == MEMBERS_LIMIT || names > NAMES_LIMIT {
+            let what = format!("a list of over {MEMBERS_LIMIT} files or {NAMES_LIMIT} bytes");
             return Err(formats::Error::unsupported("initramfs", what));
         }
         unpacked += entry.size;

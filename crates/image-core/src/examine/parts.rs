@@ -3,7 +3,7 @@
 use super::{Medium, initramfs::microcode_files, uki, volume};
 use crate::{
     blob::Blob,
-    error::Result,
+    error::{During, Result},
     formats::{
         initramfs,
         uki::{Contents, Section},
@@ -33,17 +33,16 @@ pub fn parts(file: &Blob) -> Result<Vec<Part>> {
     let mut parts = Parts::default();
     match Medium::open(file)? {
         Medium::Disk(disk) => {
-            for (number, partition) in (1..).zip(&disk.disk.partitions) {
-                let name = match partition.name.as_str() {
-                    "" => number.to_string(),
-                    name => name.replace(['/', '\0'], "_"),
-                };
-                parts.add(format!("partitions/{name}"), &partition.content);
+            for (number, partition) in disk.numbers.iter().zip(&disk.disk.partitions) {
+                let name = format!("partitions/{}", component(&partition.name, &number));
+                let taken = parts.names.contains(&name);
+                let name = if taken { format!("partitions/{number}") } else { name };
+                parts.add(name, &partition.content);
                 parts.volume(&partition.content)?;
             }
         }
         Medium::Iso(iso) => {
-            if let Some(esp) = volume::esp_of_iso(&iso) {
+            if let Some(esp) = volume::esp_of_iso(file, &iso) {
                 parts.add("esp.img", &esp);
                 parts.volume(&esp)?;
             }
@@ -59,6 +58,14 @@ pub fn parts(file: &Blob) -> Result<Vec<Part>> {
         Medium::Cmdline(_) => parts.add("cmdline", file),
     }
     Ok(parts.parts)
+}
+
+/// What a medium calls something, as one step of a path; `otherwise` where it has no such name.
+fn component(name: &str, otherwise: &dyn ToString) -> String {
+    match name {
+        "" | "." | ".." => otherwise.to_string(),
+        name => name.replace(['/', '\0'], "_"),
+    }
 }
 
 #[derive(Default)]
@@ -83,7 +90,7 @@ impl Parts {
             self.add(format!("esp/{path}"), content);
             if let Some(contents) = uki::open(content) {
                 self.add("uki", content);
-                self.uki(&contents)?;
+                self.uki(&contents).during(|| path.to_string())?;
             }
         }
         Ok(())
@@ -107,14 +114,13 @@ impl Parts {
         for row in &contents.image.sections {
             if row.name == Section::Profile.name() {
                 let id = profiles.next().and_then(|profile| profile.id.clone());
-                let id = id.unwrap_or_default().replace(['/', '\0'], "_");
-                directory = format!("profiles/{id}");
+                directory = format!("profiles/{}", component(&id.unwrap_or_default(), &"unnamed"));
             }
-            let name = row.name.trim_start_matches('.').replace(['/', '\0'], "_");
+            let name = component(row.name.trim_start_matches('.'), &"unnamed");
             self.add(format!("{directory}/{name}"), &contents.image.content(row));
         }
         match contents.base.get(&Section::Initrd) {
-            Some(content) => self.initramfs(content),
+            Some(content) => self.initramfs(content).during(|| Section::Initrd.to_string()),
             None => Ok(()),
         }
     }

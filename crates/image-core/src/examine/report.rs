@@ -76,6 +76,8 @@ pub struct Partition {
 /// A FAT volume: an EFI system partition.
 #[derive(Clone, Debug, Serialize)]
 pub struct Volume {
+    /// `FAT16` or `FAT32`.
+    pub format: String,
     /// Volume label.
     pub label: String,
     /// Volume serial number, as `mdir` prints it.
@@ -197,6 +199,9 @@ pub struct Initramfs {
     pub extensions: Vec<Extension>,
     /// The CPU microcode it carries.
     pub microcode: Vec<Microcode>,
+    /// What is wrong with it, though the rest could be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<String>,
 }
 
 /// One archive of an initramfs.

@@ -38,7 +38,7 @@ pub(super) fn iso(file: &Blob, found: &iso9660::Found) -> Result<report::Iso> {
         Ok(found) => partitions(&found, false)?,
         Err(_) => Vec::new(),
     };
-    let esp = match esp_of_iso(found) {
+    let esp = match esp_of_iso(file, found) {
         Some(content) => fat_volume(&content)?,
         None => None,
     };
@@ -53,9 +53,14 @@ pub(super) fn iso(file: &Blob, found: &iso9660::Found) -> Result<report::Iso> {
 }
 
 /// What firmware of a UEFI machine boots of an ISO.
-pub(super) fn esp_of_iso(found: &iso9660::Found) -> Option<Blob> {
+pub(super) fn esp_of_iso(file: &Blob, found: &iso9660::Found) -> Option<Blob> {
     let uefi = |entry: &&iso9660::BootEntry| entry.platform == iso9660::Platform::Uefi;
-    found.boot.iter().find(uefi).map(|entry| entry.content.clone())
+    let entry = found.boot.iter().find(uefi)?;
+    // El Torito counts to 32 MiB and no further; a partition that starts there knows its end.
+    let start = Some(u64::from(entry.block) * 2048);
+    let partitions = gpt::read(file).map_or_else(|_| Vec::new(), |found| found.disk.partitions);
+    let partition = partitions.into_iter().find(|partition| partition.start == start);
+    Some(partition.map_or_else(|| entry.content.clone(), |partition| partition.content))
 }
 
 fn partitions(found: &gpt::Found, look_inside: bool) -> Result<Vec<report::Partition>> {
@@ -80,6 +85,10 @@ pub(super) fn fat_volume(content: &Blob) -> Result<Option<report::Volume>> {
     let Some(volume) = open_fat(content)? else { return Ok(None) };
     let serial = volume.volume_id;
     Ok(Some(report::Volume {
+        format: match volume.kind {
+            fat::Kind::Fat16 => "FAT16".to_owned(),
+            fat::Kind::Fat32 => "FAT32".to_owned(),
+        },
         label: volume.label.clone(),
         serial: format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff),
         files: files(&volume.tree)?,

@@ -95,12 +95,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { format, fault } = self;
         match fault {
+            // At byte 0 the whole of it is meant.
+            Fault::Corrupt { at: 0, what } | Fault::Invalid(what) => write!(f, "{format}: {what}"),
             Fault::Corrupt { at, what } => write!(f, "{format}: at byte {at}: {what}"),
             Fault::Unsupported(what) => write!(f, "{format}: {what} is not supported"),
-            Fault::Invalid(what) => write!(f, "{format}: {what}"),
             Fault::TooLarge { what, need, have } => write!(
                 f,
-                "{format}: {what} needs {need} bytes, {have} are there: {} too many",
+                "{format}: {what} needs {need} bytes, there is room for {have}: {} too many",
                 need.saturating_sub(*have)
             ),
             Fault::Io(source) => write!(f, "{format}: {source}"),

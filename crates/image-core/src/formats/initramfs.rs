@@ -163,7 +163,7 @@ fn kind(initramfs: &Blob, offset: u64) -> Result<Option<Codec>> {
     let start = initramfs.slice(offset..offset.saturating_add(6));
     let start = start.to_vec(6).map_err(|e| Error::io(FORMAT, e))?;
     if cpio::is_archive(&start) {
-        if offset % 4 != 0 {
+        if !offset.is_multiple_of(4) {
             let what = "an archive starts here, which is no multiple of 4";
             return Err(Error::corrupt(FORMAT, offset, what));
         }

@@ -514,12 +514,12 @@ pub fn archive(tree: &Tree, epoch: u64) -> Result<Blob> {
                 EntryType::Regular
             }
         };
-        if !node.is_directory() {
-            if let Some(first) = first_names.insert(ino, path) {
-                first_names.insert(ino, first);
-                kind = EntryType::Link;
-                (link, content, device) = (Some(first.as_str().to_owned()), None, None);
-            }
+        if !node.is_directory()
+            && let Some(first) = first_names.insert(ino, path)
+        {
+            first_names.insert(ino, first);
+            kind = EntryType::Link;
+            (link, content, device) = (Some(first.as_str().to_owned()), None, None);
         }
         let size = content.as_ref().map_or(0, Blob::len);
         let mut header = Header::new_ustar();

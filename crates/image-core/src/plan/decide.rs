@@ -10,7 +10,7 @@ use crate::{
         Arch, Platform, Profile, Quirk, esp,
         kernel_args::kernel_args,
         menu,
-        partitions::{self, MIB, Partition as TalosPartition},
+        partitions::{self, MIB, Partition as TalosPartition, Sizes},
         profile::{self, Bootloader, DiskFormat, OutFormat, OutputKind, Target},
         release,
     },
@@ -139,7 +139,7 @@ impl Plan {
             cmdline: cmdline.clone(),
         };
         let file_name = target.packed_file_name();
-        // What sets one medium apart from another: all that has the same seed boots the same.
+        // Not the inputs: their digests differ between kinds of source that hold the same bytes.
         let subject = format!("{file_name}\n{}\n{}", target.version, choices.epoch);
         let output = match &target.output {
             profile::Output::Kernel => Output::Kernel(kernel),
@@ -236,11 +236,14 @@ fn partitions(target: &Target, size: u64) -> Result<Vec<Partition>> {
     let fixed: u64 = layout.iter().filter_map(|(_, size)| *size).sum();
     let need = fixed + 2 * MIB;
     if size < need {
+        // What a profile says is made larger by this.
+        let grown = Sizes::of(&target.version).grown(0, Bootloader::SdBoot).unwrap_or(0);
         return Err(Error::new(
             ErrorKind::Input,
             format!(
-                "a disk of {size} bytes is too small for its partitions, which need {need}: ask \
-                 for --disk-size {need} or more"
+                "the partitions need {need} bytes and the disk has {size}: ask for --disk-size {} \
+                 or more",
+                need.saturating_sub(grown)
             ),
         ));
     }

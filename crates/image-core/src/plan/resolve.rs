@@ -10,12 +10,15 @@ use crate::{
     formats::oci::{Platform, Reference},
     sources::{self, Set},
     talos::{
-        Profile,
+        Arch, Profile,
         profile::{ContainerAsset, Output, Target},
         release::{self, BootAsset},
     },
 };
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// All that a plan is made of: the request, decided, and its inputs, pinned.
 #[derive(Clone, Debug)]
@@ -41,45 +44,25 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
     let needed = needed(&target.output);
     let platform = Platform::new("linux", target.arch.name());
 
-    let asset = |asset: BootAsset| -> Result<Asset> {
-        let input = &target.input;
-        let named = match asset {
-            BootAsset::Kernel => &input.kernel,
-            BootAsset::Initramfs => &input.initramfs,
-            BootAsset::SdStub => &input.sd_stub,
-            BootAsset::SdBoot => &input.sd_boot,
+    let mut from_release = false;
+    let mut asset = |asset: BootAsset| -> Result<Asset> {
+        let Some(path) = target.input.path(asset, target.arch) else {
+            from_release |= needed.contains(&asset);
+            return Ok(Asset::Release(asset.path(target.arch)));
         };
-        let inside = asset.path(target.arch);
-        // The imager's own profiles name the places inside its container.
-        let imagers_own = named.path == format!("/{inside}") && !Path::new(&named.path).exists();
-        if named.path.is_empty() || imagers_own {
-            return Ok(Asset::Release(inside));
-        }
         if needed.contains(&asset) {
-            present(&named.path, &format!("the {}", asset.key()))?;
+            present(path, &format!("the {}", asset.key()))?;
         }
-        Ok(Asset::File(named.path.clone().into()))
+        Ok(Asset::File(path.into()))
     };
-    let [kernel, initramfs, sd_stub, sd_boot] =
-        [BootAsset::Kernel, BootAsset::Initramfs, BootAsset::SdStub, BootAsset::SdBoot].map(asset);
-    let (kernel, initramfs, sd_stub, sd_boot) = (kernel?, initramfs?, sd_stub?, sd_boot?);
-
-    let from_release = [
-        (BootAsset::Kernel, &kernel),
-        (BootAsset::Initramfs, &initramfs),
-        (BootAsset::SdStub, &sd_stub),
-        (BootAsset::SdBoot, &sd_boot),
-    ]
-    .into_iter()
-    .any(|(which, asset)| needed.contains(&which) && matches!(asset, Asset::Release(_)));
-    let release = if from_release {
-        Some(
-            release_image(target, choices, sources)
-                .during(|| "looking for the release image with the boot assets".to_owned())?,
-        )
-    } else {
-        None
-    };
+    let kernel = asset(BootAsset::Kernel)?;
+    let initramfs = asset(BootAsset::Initramfs)?;
+    let sd_stub = asset(BootAsset::SdStub)?;
+    let sd_boot = asset(BootAsset::SdBoot)?;
+    let release = from_release
+        .then(|| release_image(target, choices, sources))
+        .transpose()
+        .during(|| "looking for the release image with the boot assets".to_owned())?;
 
     let wants_extensions = needed.contains(&BootAsset::Initramfs);
     let extensions = target
@@ -137,22 +120,15 @@ fn release_image(target: &Target, choices: &Choices, sources: &Set) -> Result<Im
             .parse()
             .map_err(|error| Error::new(ErrorKind::Bug, format!("{error}")))?,
     };
-    // The image of either architecture has the boot assets of both; the user may have the other.
-    let mut asked = Platform::new("linux", target.arch.name());
-    let mut missing = None;
-    for other in crate::talos::Arch::ALL {
-        match sources.get(&reference, &asked) {
-            Err(error @ sources::Error::WrongPlatform { .. }) => {
-                missing.get_or_insert(error);
-                asked = Platform::new("linux", other.name());
-            }
-            found => return Ok(pinned(found?)),
+    let get = |arch: Arch| sources.get(&reference, &Platform::new("linux", arch.name()));
+    // The image of either architecture has the boot assets of both: the other's will do.
+    let image = match get(target.arch) {
+        Err(error @ sources::Error::WrongPlatform { .. }) => {
+            Arch::ALL.into_iter().find_map(|arch| get(arch).ok()).ok_or(error)
         }
-    }
-    match missing {
-        Some(_) => Ok(pinned(sources.get(&reference, &asked)?)),
-        None => Err(Error::new(ErrorKind::Bug, "no architecture was tried")),
-    }
+        found => found,
+    };
+    Ok(pinned(image?))
 }
 
 fn extension(asset: &ContainerAsset, platform: &Platform, sources: &Set) -> Result<Extension> {
@@ -210,7 +186,12 @@ fn pinned(image: sources::Image) -> Image {
 
 /// Refuses a file that is not there before anything is done.
 fn present(path: &str, what: &str) -> Result<()> {
-    Blob::open(Path::new(path))
-        .map(drop)
-        .map_err(|error| Error::new(ErrorKind::Input, format!("{what}: {error}: mend the path")))
+    use io::ErrorKind::{InvalidInput, NotFound};
+    let refused = |error: io::Error| match error.kind() {
+        NotFound | InvalidInput => {
+            Error::new(ErrorKind::Input, format!("{what}: {error}: mend the path"))
+        }
+        _ => Error::from(error).during(what),
+    };
+    Blob::open(Path::new(path)).map(drop).map_err(refused)
 }

@@ -129,14 +129,11 @@ pub enum Error {
         what: String,
     },
     /// The place is written in a way that means none.
-    #[error(
-        "{text:?} {why}: write oci:DIR, oci-archive:FILE, docker-archive:FILE, \
-         or the path of one of these"
-    )]
+    #[error("{text}: {why}")]
     Place {
         /// What was written.
         text: String,
-        /// What is wrong with it.
+        /// What is wrong with it, and how to mend it.
         why: String,
     },
     /// The operating system refused to read.
@@ -155,6 +152,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     pub(super) fn io(place: &str, error: io::Error) -> Self {
         Self::Io { place: place.to_owned(), error }
+    }
+
+    pub(super) fn place(text: &str, why: &str) -> Self {
+        Self::Place { text: text.to_owned(), why: why.to_owned() }
     }
 
     pub(super) fn corrupt(place: &str, what: impl Into<String>) -> Self {

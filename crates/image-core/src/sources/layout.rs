@@ -134,7 +134,8 @@ impl Layout {
                         archive that holds one";
             Error::corrupt(&place, what)
         })?;
-        let index = Index::read(&index).map_err(|error| Error::document(&place, &error))?;
+        let index = Index::read(&index)
+            .map_err(|error| Error::document(&format!("{place}: index.json"), &error))?;
         Ok(Self { files, place, entries: index.manifests })
     }
 

@@ -85,7 +85,7 @@ pub fn config(source: &dyn Source, image: &Image) -> Result<Config> {
     Config::read(&bytes).map_err(|error| Error::format(&source.describe(), &image.reference, error))
 }
 
-/// The file tree of `image`, as far as `rules` select it: its layers one over the other, each
+/// The file tree of the image `of`, as far as `rules` select it: `layers` one over the other, each
 /// read once and held against its digest. What is kept goes to `scratch`; `on_bytes` hears how
 /// many more bytes of the layers are read.
 ///
@@ -93,17 +93,18 @@ pub fn config(source: &dyn Source, image: &Image) -> Result<Config> {
 /// As [`Source::blob`]; [`Error::Format`] for what [`oci::apply`] refuses.
 pub fn unpack(
     source: &dyn Source,
-    image: &Image,
+    of: &Reference,
+    layers: &[Descriptor],
     rules: &Rules<'_>,
     scratch: &Scratch,
     on_bytes: &mut dyn FnMut(u64),
 ) -> Result<Tree> {
     let mut tree = Tree::new();
     let mut spool = Spool::new(scratch);
-    for descriptor in &image.manifest.layers {
-        let layer = source.blob(&image.reference, descriptor)?;
+    for descriptor in layers {
+        let layer = source.blob(of, descriptor)?;
         oci::apply(&mut tree, &layer, descriptor, rules, &mut spool, on_bytes)
-            .map_err(|error| Error::format(&source.describe(), &image.reference, error))?;
+            .map_err(|error| Error::format(&source.describe(), of, error))?;
     }
     Ok(tree)
 }
@@ -209,7 +210,14 @@ mod tests {
 
     fn contents(source: &dyn Source, image: &Image) -> Result<Vec<(String, String)>> {
         let (_dir, scratch) = spool();
-        let tree = unpack(source, image, &Rules::all(), &scratch, &mut |_| {})?;
+        let tree = unpack(
+            source,
+            &image.reference,
+            &image.manifest.layers,
+            &Rules::all(),
+            &scratch,
+            &mut |_| {},
+        )?;
         let text = |node: &Node| match node.content() {
             Some(blob) => String::from_utf8(blob.to_vec(99).unwrap()).unwrap(),
             None => format!("{:?}", node.kind),

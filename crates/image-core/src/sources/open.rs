@@ -29,11 +29,11 @@ pub fn open(text: &str) -> Result<Arc<dyn Source>> {
 
 fn directory(text: &str, dir: &Path) -> Result<Layout> {
     if dir.is_file() {
-        let what = "this is a file: write oci-archive: or docker-archive: before its path";
-        return Err(Error::corrupt(text, what));
+        let why = "this is a file: write oci-archive: or docker-archive: before its path";
+        return Err(Error::place(text, why));
     }
     if !dir.is_dir() {
-        return Err(Error::corrupt(text, "there is no such directory: mend the path"));
+        return Err(Error::place(text, "there is no such directory: mend the path"));
     }
     Layout::directory(dir)
 }
@@ -44,8 +44,9 @@ fn bare(text: &str) -> Result<Layout> {
         return Layout::directory(path);
     }
     if !path.exists() {
-        let why = "is no source and no such file exists".to_owned();
-        return Err(Error::Place { text: text.to_owned(), why });
+        let why = "there is no such file or directory: write oci:DIR, oci-archive:FILE, \
+                   docker-archive:FILE, or the path of one of these";
+        return Err(Error::place(text, why));
     }
     let archive = blob(text, text)?;
     // A layout is preferred where both are; whatever else is wrong is said by the OCI reader.
@@ -57,7 +58,10 @@ fn bare(text: &str) -> Result<Layout> {
 
 fn blob(text: &str, path: &str) -> Result<Blob> {
     if Path::new(path).is_dir() {
-        return Err(Error::corrupt(text, "this is a directory: write oci: before its path"));
+        return Err(Error::place(text, "this is a directory: write oci: before its path"));
+    }
+    if !Path::new(path).exists() {
+        return Err(Error::place(text, "there is no such file: mend the path"));
     }
     Blob::open(Path::new(path)).map_err(|error| Error::io(text, error))
 }

@@ -4,6 +4,7 @@ use super::{Error, Image, Result, Source};
 use crate::{
     blob::Blob,
     formats::oci::{Descriptor, Platform, Reference},
+    nearest::distance,
 };
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -87,28 +88,11 @@ fn nearest(reference: &Reference, names: Vec<String>) -> Vec<String> {
     let mut ranked: Vec<_> = names
         .into_iter()
         .filter_map(|name| {
-            // A long name is no typing mistake of ours, and would take long to compare.
-            let other = name.parse().ok().filter(|_| name.len() < 512);
-            let other = other.map(|other: Reference| key(&other))?;
+            let other = key(&name.parse().ok()?);
             let distance = distance(&wanted, &other);
             (distance <= 3 + wanted.len() / 3).then_some((distance, name))
         })
         .collect();
     ranked.sort();
     ranked.into_iter().take(OFFERED).map(|(_, name)| name).collect()
-}
-
-/// How many letters have to be put in, taken out or exchanged (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let exchanged = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

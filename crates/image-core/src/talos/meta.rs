@@ -149,7 +149,7 @@ mod tests {
         for (len, padding) in [(0, "=="), (1, "="), (2, "")] {
             let text =
                 environment(&values(&[&format!("10={}", "x".repeat(len))]), &version("1.11.0"));
-            assert!(text.ends_with(padding) && text.len() % 4 == 0);
+            assert!(text.ends_with(padding) && text.len().is_multiple_of(4));
         }
         let long = values(&[&format!("10={}", "foobar".repeat(256))]);
         assert!(environment(&long, &version("1.6.2")).len() > 2000);

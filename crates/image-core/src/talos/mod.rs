@@ -6,7 +6,6 @@ pub mod extension;
 pub mod kernel_args;
 pub mod menu;
 pub mod meta;
-mod nearest;
 pub mod partitions;
 mod platform;
 pub mod profile;
@@ -15,7 +14,6 @@ mod version;
 mod yaml;
 
 pub use arch::Arch;
-pub use nearest::nearest;
 pub use platform::Platform;
 pub use profile::Profile;
 pub use version::{Quirk, TalosVersion};

@@ -1,6 +1,7 @@
 //! The platforms Talos runs on, and what each adds to the kernel command line.
 
-use super::{Arch, Error, Quirk, Result, TalosVersion, nearest};
+use super::{Arch, Error, Quirk, Result, TalosVersion};
+use crate::nearest::nearest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr};
 

@@ -12,14 +12,15 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("blob", &[]),
     ("tree", &["blob"]),
     ("events", &[]),
+    ("nearest", &[]),
     ("formats", &["blob", "tree"]),
-    ("talos", &["blob", "formats"]),
-    ("sources", &["blob", "tree", "formats"]),
+    ("talos", &["blob", "formats", "nearest"]),
+    ("sources", &["blob", "tree", "formats", "nearest"]),
     ("error", &["blob", "formats", "sources", "talos", "tree"]),
     ("plan", &["blob", "error", "formats", "sources", "talos"]),
     ("assemble", &["blob", "error", "events", "formats", "plan", "sources", "talos", "tree"]),
     ("examine", &["blob", "error", "formats", "talos", "tree"]),
-    ("fake", &["blob", "formats", "talos", "tree"]),
+    ("fake", &["blob", "error", "formats", "sources", "talos", "tree"]),
 ];
 
 /// Gathers the first segment after `crate` in every path of a file, `use` trees included, and
@@ -64,19 +65,19 @@ impl<'ast> Visit<'ast> for Imports {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        if let syn::UseTree::Path(path) = &item.tree {
-            if path.ident == "crate" {
-                self.add_use(&path.tree);
-            }
+        if let syn::UseTree::Path(path) = &item.tree
+            && path.ident == "crate"
+        {
+            self.add_use(&path.tree);
         }
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let mut segments = path.segments.iter();
-        if segments.next().is_some_and(|first| first.ident == "crate") {
-            if let Some(module) = segments.next() {
-                self.modules.insert(module.ident.to_string());
-            }
+        if segments.next().is_some_and(|first| first.ident == "crate")
+            && let Some(module) = segments.next()
+        {
+            self.modules.insert(module.ident.to_string());
         }
         syn::visit::visit_path(self, path);
     }

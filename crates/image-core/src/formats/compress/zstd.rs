@@ -12,7 +12,7 @@ use zstd::{bulk, stream::write::Encoder, zstd_safe::CParameter};
 const SLOW: u32 = 16;
 
 /// Workers at [`SLOW`] levels: each takes some 12 MiB, and the process is to stay within 64.
-const WORKERS: usize = 3;
+const WORKERS: usize = 2;
 
 /// What is tried at a time, in bytes, when looking for what does not compress. A shorter hole
 /// is taken for data.

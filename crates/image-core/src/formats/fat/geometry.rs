@@ -53,7 +53,7 @@ impl Geometry {
         }
         let sector_size = u64::from(sector_size);
         let sectors = size / sector_size;
-        if size % sector_size != 0 || sectors > u64::from(u32::MAX) {
+        if !size.is_multiple_of(sector_size) || sectors > u64::from(u32::MAX) {
             let what = format!("a volume of {size} bytes in sectors of {sector_size}");
             return Err(Error::invalid(FORMAT, what));
         }
@@ -236,7 +236,10 @@ impl Geometry {
         let root_sectors = (word(17) * 32).div_ceil(sector_size);
         let total_sectors = if word(19) == 0 { long(32) } else { word(19) };
         if total_sectors * sector_size > volume.len() {
-            let what = format!("{total_sectors} sectors in {} bytes", volume.len());
+            let what = format!(
+                "{total_sectors} sectors of {sector_size} bytes in {} bytes: it is cut off",
+                volume.len()
+            );
             return Err(corrupt(32, what));
         }
         let (fat_sectors, is_fat32) =

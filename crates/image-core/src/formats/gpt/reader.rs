@@ -70,10 +70,10 @@ pub fn read(blob: &Blob) -> Result<Found> {
             disk.partitions.iter().map(|part| (part.start, part.size, &part.name)).collect();
         spans.sort();
         for pair in spans.windows(2) {
-            if let [(Some(start), size, before), (after, _, name)] = pair {
-                if Some(start + size) > *after {
-                    flaws.push(format!("partitions {before:?} and {name:?} overlap"));
-                }
+            if let [(Some(start), size, before), (after, _, name)] = pair
+                && Some(start + size) > *after
+            {
+                flaws.push(format!("partitions {before:?} and {name:?} overlap"));
             }
         }
         return Ok(Found { disk, numbers, flaws });
@@ -177,7 +177,11 @@ impl Table {
             let (start, end) = match (first.checked_mul(sector), end) {
                 (Some(start), Some(end)) if start < end && end <= blob.len() => (start, end),
                 _ => {
-                    let what = format!("partition {number} is sectors {first} to {last}");
+                    let what = format!(
+                        "partition {number} is sectors {first} to {last} of a disk of {}: it is \
+                         cut off, or the table is damaged",
+                        blob.len() / sector
+                    );
                     return Err(Error::corrupt(FORMAT, 2 * sector, what));
                 }
             };

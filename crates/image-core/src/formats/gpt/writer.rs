@@ -47,7 +47,7 @@ pub(in crate::formats) fn tables(disk: &Disk) -> Result<Tables> {
     let sector = u64::from(disk.sector_size);
     let sector_size = LogicalBlockSize::try_from(sector)
         .map_err(|_| Error::invalid(FORMAT, format!("sectors of {sector} bytes")))?;
-    if disk.size % sector != 0 {
+    if !disk.size.is_multiple_of(sector) {
         let what = format!("a disk of {} bytes in sectors of {sector}", disk.size);
         return Err(Error::invalid(FORMAT, what));
     }

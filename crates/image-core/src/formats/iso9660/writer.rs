@@ -142,10 +142,10 @@ fn block(offset: u64) -> Result<u32> {
 fn place_files(tree: &Tree, layout: &mut Layout) -> Result<BTreeMap<Ino, u32>> {
     let mut blocks = BTreeMap::new();
     for (_, ino, node) in tree.iter() {
-        if let Some(content) = node.content().filter(|content| !content.is_empty()) {
-            if let Entry::Vacant(entry) = blocks.entry(ino) {
-                entry.insert(block(layout.append(content.clone(), BLOCK))?);
-            }
+        if let Some(content) = node.content().filter(|content| !content.is_empty())
+            && let Entry::Vacant(entry) = blocks.entry(ino)
+        {
+            entry.insert(block(layout.append(content.clone(), BLOCK))?);
         }
     }
     Ok(blocks)

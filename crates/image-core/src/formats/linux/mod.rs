@@ -88,10 +88,7 @@ impl Kernel {
                 efi_stub: true,
             })
         } else {
-            Err(Error::unsupported(
-                LINUX,
-                "a file that is no x86 bzImage, no arm64 Image and no EFI zboot image",
-            ))
+            Err(Error::corrupt(LINUX, 0, "no x86 bzImage, no arm64 Image and no EFI zboot image"))
         }
     }
 

@@ -93,15 +93,9 @@ pub(super) struct Table {
 impl Table {
     /// The table at offset `at` of `image`.
     pub(super) fn open(image: &Blob, at: u64) -> Result<Self> {
-        let header: [u8; 16] = image
-            .array(at)
-            .map_err(|error| Error::corrupt(FORMAT, at, format!("attribute table: {error}")))?;
-        let [pairs, sizes] = [0, 8].map(|from| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&header[from..from + 8]);
-            u64::from_le_bytes(word)
-        });
-        let count = (sizes & u64::from(u32::MAX)) as u32;
+        let cut = |error| Error::corrupt(FORMAT, at, format!("attribute table: {error}"));
+        let pairs = u64::from_le_bytes(image.array(at).map_err(cut)?);
+        let count = u32::from_le_bytes(image.array(at + 8).map_err(cut)?);
         Ok(Self { pairs, count, locations: at + 16 })
     }
 
@@ -116,11 +110,8 @@ impl Table {
             let what = format!("attribute set {index} of {}", self.count);
             return Err(Error::corrupt(FORMAT, self.locations, what));
         }
-        let entry: [u8; 16] = metadata.entry(self.locations, index)?;
-        let mut word = [0; 8];
-        word.copy_from_slice(&entry[..8]);
-        let place = Place::from_reference(u64::from_le_bytes(word));
-        let count = u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]]);
+        let mut entry = metadata.entry(self.locations, index, 16)?;
+        let (place, count) = (Place::from_reference(entry.u64()?), entry.u32()?);
         let mut attributes = BTreeMap::new();
         let mut elsewhere = Vec::new();
         let mut cursor = metadata.cursor(self.pairs, place);

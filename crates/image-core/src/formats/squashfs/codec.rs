@@ -69,7 +69,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// Zstandard's level when the superblock is followed by no options.
+/// Zstandard's level where an image names none.
 const DEFAULT_LEVEL: i32 = 15;
 
 impl Compression {
@@ -80,11 +80,11 @@ impl Compression {
         }
     }
 
-    /// The compressor options that follow the superblock, where they are not the defaults.
-    pub(super) fn options(self) -> Option<[u8; 4]> {
+    /// The zstd level, where it has to be named.
+    pub(super) fn level(self) -> Option<u32> {
         match self {
             Self::Zstd { level: DEFAULT_LEVEL } | Self::Xz => None,
-            Self::Zstd { level } => Some(level.to_le_bytes()),
+            Self::Zstd { level } => u32::try_from(level).ok(),
         }
     }
 }

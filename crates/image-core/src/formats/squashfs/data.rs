@@ -1,126 +1,66 @@
-//! The content of files: data blocks, and fragment blocks that many small files share.
+//! The content of files: the full blocks at its head, and its end in a block shared with others.
 
 use super::{Error, FORMAT, Options, Result, STORED, codec::Packer, narrow, pipeline::in_order};
 use crate::blob::{Blob, Digest, Extent, Scratch, Spool};
-use std::{collections::BTreeMap, io::Write, ops::Range};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    ops::Range,
+};
 
 /// How many threads compress at most: each takes up to 3 MiB, and memory is to stay within 64.
 const WORKERS: usize = 6;
 
-/// Where a file's content lies in the image.
+/// The full blocks of a file, in the image.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Content {
-    /// The offset of its first block that is no hole; 0 if there is none.
+pub(super) struct Head {
+    /// The offset of the first block that is no hole; 0 if there is none.
     pub(super) start: u64,
     /// Each block's length there: 0 for a hole, with [`STORED`] if not compressed.
     pub(super) blocks: Vec<u32>,
-    /// The fragment block with its end, and where in the uncompressed block.
-    pub(super) fragment: Option<(u32, u32)>,
     /// How many bytes are in holes.
     pub(super) sparse: u64,
 }
+
+/// The end of a file, in the image: a fragment block, and where in it, uncompressed.
+pub(super) type End = (u32, u32);
 
 /// All content in an image.
 #[derive(Debug)]
 pub(super) struct Data {
     /// The blocks.
     pub(super) blob: Blob,
-    contents: Vec<Content>,
-    /// For each file the first one of the same bytes.
-    firsts: Vec<usize>,
     /// The fragment table's entries, 16 bytes each.
     pub(super) fragments: Vec<u8>,
+    heads: Vec<Head>,
+    ends: Vec<Option<End>>,
+    /// For each file the first one with the same head, and with the same end.
+    first_heads: Vec<usize>,
+    first_ends: Vec<usize>,
 }
 
 impl Data {
     /// Where the content of the file `index` of [`write`] lies.
-    pub(super) fn content(&self, index: usize) -> &Content {
-        &self.contents[self.firsts[index]]
+    pub(super) fn content(&self, index: usize) -> (&Head, Option<End>) {
+        (&self.heads[self.first_heads[index]], self.ends[self.first_ends[index]])
     }
 }
 
-/// What is compressed, in order. Nothing of it is read yet.
-struct Plan<'f> {
-    files: &'f [&'f Blob],
-    steps: Vec<Step>,
-    /// The ends that go to fragment blocks, in order.
-    ends: Vec<Blob>,
-    block_size: u64,
-}
-
+/// What is compressed, one after another.
 enum Step {
-    /// This many blocks of the file with this index.
-    Blocks(usize, u64),
-    /// One fragment block of these ends.
-    Fragment(Range<usize>),
+    /// The head of the file with this index.
+    Head(usize),
+    /// A fragment block of these ends.
+    Fragment(Vec<Blob>),
 }
 
 /// One block to compress.
-enum Job<'p> {
-    /// This range of this file is a block of its own.
-    Block(usize, Range<u64>),
-    /// The ends of several files are.
-    Fragment(&'p [Blob]),
+enum Job<'s> {
+    Block { file: usize, range: Range<u64> },
+    Fragment(&'s [Blob]),
 }
 
-impl<'f> Plan<'f> {
-    /// The plan for all files that are the first of their bytes; `contents` learn of their
-    /// fragments.
-    fn new(
-        files: &'f [&'f Blob],
-        firsts: &[usize],
-        block_size: u32,
-        contents: &mut [Content],
-    ) -> Result<Self> {
-        let block_size = u64::from(block_size);
-        let mut plan = Self { files, steps: Vec::new(), ends: Vec::new(), block_size };
-        let (mut fragments, mut open, mut open_len) = (0, 0, 0);
-        for (file, content) in contents.iter_mut().enumerate() {
-            let len = files[file].len();
-            if firsts[file] != file {
-                continue;
-            }
-            // Longer files keep their ends, so that reading one never takes a fragment block.
-            let end = if len < block_size { len } else { 0 };
-            let blocks = (len - end).div_ceil(block_size);
-            if blocks > 0 {
-                plan.steps.push(Step::Blocks(file, blocks));
-            }
-            if end == 0 {
-                continue;
-            }
-            if open_len + end > block_size {
-                plan.steps.push(Step::Fragment(open..plan.ends.len()));
-                (open, open_len) = (plan.ends.len(), 0);
-                fragments += 1;
-            }
-            let offset = narrow(open_len, "a fragment block")?;
-            content.fragment = Some((narrow(fragments, "the number of fragments")?, offset));
-            plan.ends.push(files[file].slice(len - end..len));
-            open_len += end;
-        }
-        if open_len > 0 {
-            plan.steps.push(Step::Fragment(open..plan.ends.len()));
-        }
-        Ok(plan)
-    }
-
-    fn jobs(&self) -> impl Iterator<Item = Job<'_>> {
-        self.steps.iter().flat_map(move |step| {
-            let count = if let Step::Blocks(_, count) = step { *count } else { 1 };
-            (0..count).map(move |block| match step {
-                Step::Blocks(file, _) => {
-                    let start = block * self.block_size;
-                    let end = (start + self.block_size).min(self.files[*file].len());
-                    Job::Block(*file, start..end)
-                }
-                Step::Fragment(ends) => Job::Fragment(&self.ends[ends.clone()]),
-            })
-        })
-    }
-}
-
-/// What became of a block.
+/// What became of it.
 enum Packed {
     Hole,
     Compressed(Vec<u8>),
@@ -137,20 +77,68 @@ pub(super) fn write(
     on_bytes: &(dyn Fn(u64) + Sync),
 ) -> Result<Data> {
     let io = |error| Error::io(FORMAT, error);
-    let firsts = firsts(files).map_err(io)?;
-    let mut contents = vec![Content::default(); files.len()];
-    let plan = Plan::new(files, &firsts, options.block_size, &mut contents)?;
+    let block_size = u64::from(options.block_size);
+    let split: Vec<(Blob, Blob)> = files
+        .iter()
+        .map(|file| {
+            let at = file.len() - file.len() % block_size;
+            (file.slice(0..at), file.slice(at..file.len()))
+        })
+        .collect();
+    let first_heads = firsts(split.iter().map(|(head, _)| head)).map_err(io)?;
+    let first_ends = firsts(split.iter().map(|(_, end)| end)).map_err(io)?;
+    let mut heads = vec![Head::default(); files.len()];
+    let mut ends = vec![None; files.len()];
+
+    let mut steps = Vec::new();
+    let (mut fragment, mut fragment_len, mut fragment_count) = (Vec::new(), 0, 0);
+    for (file, (head, end)) in split.iter().enumerate() {
+        if first_heads[file] != file {
+            on_bytes(head.len());
+        } else if !head.is_empty() {
+            steps.push(Step::Head(file));
+        }
+        if first_ends[file] != file {
+            on_bytes(end.len());
+        } else if !end.is_empty() {
+            if fragment_len + end.len() > block_size {
+                steps.push(Step::Fragment(std::mem::take(&mut fragment)));
+                fragment_len = 0;
+                fragment_count += 1;
+            }
+            let index = narrow(fragment_count, "the number of fragments")?;
+            ends[file] = Some((index, narrow(fragment_len, "a fragment block")?));
+            fragment.push(end.clone());
+            fragment_len += end.len();
+        }
+    }
+    if !fragment.is_empty() {
+        steps.push(Step::Fragment(fragment));
+    }
+    let jobs = steps.iter().flat_map(|step| {
+        let blocks = match step {
+            Step::Head(file) => split[*file].0.len() / block_size,
+            Step::Fragment(_) => 1,
+        };
+        (0..blocks).map(move |block| match step {
+            Step::Head(file) => {
+                Job::Block { file: *file, range: block * block_size..(block + 1) * block_size }
+            }
+            Step::Fragment(ends) => Job::Fragment(ends),
+        })
+    });
+
     let packers = (0..options.threads.get().min(WORKERS))
         .map(|_| Packer::new(options.compression, options.block_size))
         .collect::<Result<Vec<_>>>()?;
     let work = |packer: &mut Packer, job: &Job<'_>| match job {
-        Job::Block(file, range) => pack(packer, &files[*file].slice(range.clone()), true),
+        Job::Block { file, range } => pack(packer, &files[*file].slice(range.clone()), true),
         Job::Fragment(ends) => pack(packer, &Blob::concat(ends.iter().cloned()), false),
     };
     let mut spool = Spool::new(scratch);
     let mut fragments = Vec::new();
-    let mut end = base;
-    in_order(packers, plan.jobs(), work, |job, packed| {
+    let mut at = base;
+    in_order(packers, jobs, work, |job, packed| {
         let (bytes, flag): (&[u8], u32) = match &packed {
             Packed::Hole => (&[], 0),
             Packed::Compressed(bytes) => (bytes, 0),
@@ -159,34 +147,29 @@ pub(super) fn write(
         let size = narrow::<u32>(bytes.len() as u64, "a block")? | flag;
         spool.write_all(bytes).map_err(io)?;
         let done = match job {
-            Job::Block(file, range) => {
-                let content = &mut contents[file];
-                let len = range.end - range.start;
-                if bytes.is_empty() {
-                    content.sparse += len;
-                } else if content.start == 0 {
-                    content.start = end;
+            Job::Block { file, .. } => {
+                let head = &mut heads[file];
+                if size == 0 {
+                    head.sparse += block_size;
+                } else if head.start == 0 {
+                    head.start = at;
                 }
-                content.blocks.push(size);
-                len
+                head.blocks.push(size);
+                block_size
             }
             Job::Fragment(ends) => {
-                fragments.extend_from_slice(&end.to_le_bytes());
+                fragments.extend_from_slice(&at.to_le_bytes());
                 fragments.extend_from_slice(&size.to_le_bytes());
                 fragments.extend_from_slice(&[0; 4]);
                 ends.iter().map(Blob::len).sum()
             }
         };
-        end += bytes.len() as u64;
+        at += bytes.len() as u64;
         on_bytes(done);
         Ok(())
     })?;
-    for (index, file) in files.iter().enumerate() {
-        if firsts[index] != index {
-            on_bytes(file.len());
-        }
-    }
-    Ok(Data { blob: spool.take().map_err(io)?, contents, firsts, fragments })
+    let blob = spool.take().map_err(io)?;
+    Ok(Data { blob, fragments, heads, ends, first_heads, first_ends })
 }
 
 /// Compresses one block of at most a mebibyte.
@@ -199,27 +182,27 @@ fn pack(packer: &mut Packer, block: &Blob, may_be_hole: bool) -> Result<Packed> 
         return Ok(Packed::Hole);
     }
     Ok(match packer.pack(&bytes)? {
-        Some(packed) => Packed::Compressed(packed),
+        Some(shorter) => Packed::Compressed(shorter),
         None => Packed::Stored(bytes),
     })
 }
 
-/// For each file the index of the first one with the same bytes. Only files that share their
+/// For each blob the index of the first one with the same bytes. Only blobs that share their
 /// length with another are read.
-fn firsts(files: &[&Blob]) -> std::io::Result<Vec<usize>> {
-    let mut by_len: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-    for (index, file) in files.iter().enumerate() {
-        by_len.entry(file.len()).or_default().push(index);
+fn firsts<'b>(blobs: impl Iterator<Item = &'b Blob> + Clone) -> io::Result<Vec<usize>> {
+    let mut alike: BTreeMap<u64, usize> = BTreeMap::new();
+    for blob in blobs.clone() {
+        *alike.entry(blob.len()).or_default() += 1;
     }
-    let mut firsts: Vec<usize> = (0..files.len()).collect();
-    for (&len, alike) in &by_len {
-        if len == 0 || alike.len() == 1 {
-            continue;
-        }
-        let mut by_digest: BTreeMap<Digest, usize> = BTreeMap::new();
-        for &index in alike {
-            firsts[index] = *by_digest.entry(files[index].digest()?).or_insert(index);
-        }
-    }
-    Ok(firsts)
+    let mut by_digest: BTreeMap<(u64, Digest), usize> = BTreeMap::new();
+    blobs
+        .enumerate()
+        .map(|(index, blob)| {
+            let len = blob.len();
+            if len == 0 || alike.get(&len) == Some(&1) {
+                return Ok(index);
+            }
+            Ok(*by_digest.entry((len, blob.digest()?)).or_insert(index))
+        })
+        .collect()
 }

@@ -152,3 +152,45 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, len: u32, budget: &mut Budget) -> R
     }
     Ok(entries)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Algorithm, Compression, codec::Unpacker, metadata::Metadata},
+        *,
+    };
+
+    #[test]
+    fn long_listings_read_back_and_their_index_points_at_headers() {
+        let packer = &mut Packer::new(Compression::Zstd { level: 3 }, 4096).unwrap();
+        let mut table = TableWriter::default();
+        table.write(packer, &[0; 8000]).unwrap();
+        let entries: Vec<Entry> = (0u16..4000)
+            .map(|i| Entry {
+                name: format!("{i:05}{}", "-".repeat(usize::from(i % 200))),
+                place: Place { block: u64::from(i / 150) * 5000, offset: i },
+                // Far from its neighbours now and then, as hard links are.
+                number: if i % 97 == 0 { 90_000 } else { u32::from(i) + 1 },
+                kind: 2,
+            })
+            .collect();
+        let listing = write(&mut table, packer, &entries).unwrap();
+        let (bytes, _) = table.finish(packer).unwrap();
+        let unpacker = Unpacker::new(Algorithm::Zstd).unwrap();
+        let mut metadata = Metadata::new(bytes.into(), unpacker);
+        let mut budget = Budget::new("test", 1 << 20);
+        let mut cursor = metadata.cursor(0, listing.place);
+        assert_eq!(parse(&mut cursor, listing.len, &mut budget).unwrap(), entries);
+
+        assert!(listing.index.len() > 40, "{}", listing.index.len());
+        for entry in &listing.index {
+            let at = usize::from(listing.place.offset) + entry.at as usize;
+            let offset = u16::try_from(at % BLOCK).unwrap();
+            let mut cursor = metadata.cursor(0, Place { block: entry.block.into(), offset });
+            let rest = listing.len - entry.at;
+            let mut budget = Budget::new("test", 1 << 20);
+            let found = parse(&mut cursor, rest, &mut budget).unwrap();
+            assert_eq!(found[0].name, entry.name);
+        }
+    }
+}

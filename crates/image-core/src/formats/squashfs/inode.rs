@@ -164,8 +164,13 @@ impl Inode<'_> {
                 }
             }
             Body::Symlink(target) => {
+                let len: u32 = narrow(target.len() as u64, "a symbolic link")?;
+                if len > LONGEST_TARGET {
+                    let have = u64::from(LONGEST_TARGET);
+                    return Err(Error::too_large(FORMAT, "a symbolic link", len.into(), have));
+                }
                 out.u32(self.links);
-                out.u32(narrow(target.len() as u64, "a symbolic link")?);
+                out.u32(len);
                 out.0.extend_from_slice(target.as_bytes());
             }
             Body::Device { major, minor, .. } => {
@@ -294,5 +299,66 @@ impl Fields {
 
     fn u64(&mut self, field: u64) {
         self.0.extend_from_slice(&field.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            Compression,
+            codec::{Packer, Unpacker},
+            metadata::{Metadata, TableWriter},
+        },
+        *,
+    };
+
+    #[test]
+    fn what_outgrows_the_short_form_reads_back() {
+        let packer = &mut Packer::new(Compression::Xz, 4096).unwrap();
+        let file = |start, len, sparse, fragment, blocks: &'static [u32]| Body::File {
+            start,
+            len,
+            sparse,
+            fragment,
+            blocks: Cow::Borrowed(blocks),
+        };
+        let directory = |len| Body::Directory {
+            place: Place { block: 70_000, offset: 8191 },
+            len,
+            parent: 9,
+            index: Cow::Borrowed(&[]),
+        };
+        let bodies = [
+            (file(96, 8192, 0, None, &[5, 4096 | 1 << 24]), 1, 32 + 8),
+            (file(96, 8192, 0, None, &[5, 0]), 2, 56 + 8),
+            (file(96, 8192, 4096, None, &[5, 0]), 1, 56 + 8),
+            (file(1 << 32, 5000, 0, Some((7, 9)), &[5]), 1, 56 + 4),
+            (directory(65_532), 2, 32),
+            (directory(65_533), 2, 40),
+            (Body::Symlink("to".into()), 3, 26),
+        ];
+        for (body, links, len) in bodies {
+            let inode = Inode {
+                mode: 0o4755,
+                uid: 1,
+                gid: 2,
+                mtime: 3,
+                number: 4,
+                links,
+                attributes: None,
+                body,
+            };
+            let bytes = inode.encode().unwrap();
+            assert_eq!(bytes.len(), len, "{inode:?}");
+            let mut table = TableWriter::default();
+            table.write(packer, &bytes).unwrap();
+            let (bytes, _) = table.finish(packer).unwrap();
+            let unpacker = Unpacker::new(super::super::Algorithm::Xz).unwrap();
+            let mut metadata = Metadata::new(bytes.into(), unpacker);
+            let mut cursor = metadata.cursor(0, Place::default());
+            let read = Inode::parse(&mut cursor, 4096, &mut Budget::new("test", 1 << 20)).unwrap();
+            assert_eq!(read, inode);
+        }
     }
 }

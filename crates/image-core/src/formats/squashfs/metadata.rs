@@ -74,9 +74,9 @@ impl TableWriter {
 
     fn flush(&mut self, packer: &mut Packer) -> Result<()> {
         self.starts.push(self.bytes.len() as u64);
-        let packed = packer.pack(&self.pending)?;
-        let (block, flag) = match &packed {
-            Some(packed) => (packed, 0),
+        let shorter = packer.pack(&self.pending)?;
+        let (block, flag) = match &shorter {
+            Some(shorter) => (shorter, 0),
             None => (&self.pending, STORED),
         };
         // At most BLOCK bytes.
@@ -169,17 +169,17 @@ impl Metadata {
         Cursor { metadata: self, block, offset: usize::from(place.offset) }
     }
 
-    /// Entry `index` of the lookup table whose block offsets stand at `locations`; entries are
-    /// `N` bytes long, a divisor of [`BLOCK`].
-    pub(super) fn entry<const N: usize>(&mut self, locations: u64, index: u32) -> Result<[u8; N]> {
-        let at = u64::from(index) * N as u64;
+    /// Reads entry `index` of the lookup table whose block offsets stand at `locations`; entries
+    /// have `len` bytes each, a divisor of [`BLOCK`].
+    pub(super) fn entry(&mut self, locations: u64, index: u32, len: u16) -> Result<Cursor<'_>> {
+        let at = u64::from(index) * u64::from(len);
         let location = locations.saturating_add(at / BLOCK as u64 * 8);
         let block = self
             .image
             .array(location)
             .map_err(|error| Error::corrupt(FORMAT, location, format!("lookup table: {error}")))?;
         let offset = u16::try_from(at % BLOCK as u64).unwrap_or_default();
-        self.cursor(0, Place { block: u64::from_le_bytes(block), offset }).array()
+        Ok(self.cursor(0, Place { block: u64::from_le_bytes(block), offset }))
     }
 }
 

@@ -82,7 +82,7 @@ mod tests {
     fn results_come_in_order_and_the_first_error_ends_it() {
         for threads in [1, 3, 8] {
             let mut seen = Vec::new();
-            let work = |_: &mut (), &job: &u32| {
+            let work = |(): &mut (), &job: &u32| {
                 thread::sleep(std::time::Duration::from_micros(u64::from(job * 7 % 13) * 50));
                 Ok(job * 2)
             };
@@ -93,7 +93,7 @@ mod tests {
             .unwrap();
             assert_eq!(seen, (0..200).map(|job| (job, job * 2)).collect::<Vec<_>>());
 
-            let fail = |_: &mut (), &job: &u32| match job {
+            let fail = |(): &mut (), &job: &u32| match job {
                 50.. => Err(Error::invalid("test", job.to_string())),
                 _ => Ok(()),
             };

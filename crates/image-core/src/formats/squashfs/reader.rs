@@ -31,21 +31,17 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    fn new(what: &'static str, limit: u64) -> Self {
+    pub(super) fn new(what: &'static str, limit: u64) -> Self {
         Self { what, limit, left: limit }
     }
 
     pub(super) fn spend(&mut self, bytes: u64) -> Result<()> {
-        match self.left.checked_sub(bytes) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => {
-                let need = (self.limit - self.left).saturating_add(bytes);
-                Err(Error::too_large(FORMAT, self.what, need, self.limit))
-            }
-        }
+        let Some(left) = self.left.checked_sub(bytes) else {
+            let need = (self.limit - self.left).saturating_add(bytes);
+            return Err(Error::too_large(FORMAT, self.what, need, self.limit));
+        };
+        self.left = left;
+        Ok(())
     }
 }
 
@@ -187,7 +183,7 @@ impl Reader {
             let what = format!("owner {index} of {}", self.superblock.ids);
             return Err(Error::corrupt(FORMAT, at, what));
         }
-        Ok(u32::from_le_bytes(self.metadata.entry(at, index.into())?))
+        self.metadata.entry(at, index.into(), 4)?.u32()
     }
 
     fn fragment_end(&mut self, index: u32, offset: u32) -> Result<FragmentEnd> {
@@ -196,10 +192,9 @@ impl Reader {
             let what = format!("fragment {index} of {}", self.superblock.fragments);
             return Err(Error::corrupt(FORMAT, at, what));
         }
-        let entry: [u8; 16] = self.metadata.entry(at, index)?;
-        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = entry;
-        let block = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        Ok(FragmentEnd { block, size: u32::from_le_bytes([i, j, k, l]), offset })
+        let mut entry = self.metadata.entry(at, index, 16)?;
+        let (block, size) = (entry.u64()?, entry.u32()?);
+        Ok(FragmentEnd { block, size, offset })
     }
 }
 
@@ -251,8 +246,8 @@ impl Contents {
             self.limit.spend(len)?;
             let mut bytes = self.block(at, size, block_size)?;
             at = at.saturating_add((size & !STORED).into());
-            // What a block is short of its length are zeros; it is at most a mebibyte.
-            bytes.resize(len as usize, 0);
+            // What a block is short of its length are zeros.
+            bytes.resize(usize::try_from(len).unwrap_or_default(), 0);
             self.spool.write_all(&bytes).map_err(io)?;
         }
         if let Some(end) = layout.end {
@@ -269,7 +264,7 @@ impl Contents {
             let bytes = self
                 .fragments
                 .get(&key)
-                .and_then(|block| block.get(from..from.checked_add(left as usize)?))
+                .and_then(|block| block.get(from..from.checked_add(usize::try_from(left).ok()?)?))
                 .ok_or_else(|| {
                     Error::corrupt(FORMAT, end.block, "a fragment block is too short")
                 })?;

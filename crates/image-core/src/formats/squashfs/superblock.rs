@@ -6,9 +6,11 @@ use crate::blob::Blob;
 const MAGIC: &[u8; 4] = b"hsqs";
 
 /// The superblock's length in bytes.
-pub(super) const LEN: usize = 96;
+const LEN: usize = 96;
 
-/// Flags: duplicates were looked for, the export table is there, so are compressor options.
+/// Flags: the ends of long files are in fragments too, duplicates were looked for, the export
+/// table is there, compressor options are.
+const ALL_ENDS: u16 = 0x0020;
 const DEDUPLICATED: u16 = 0x0040;
 const EXPORTABLE: u16 = 0x0080;
 const COMPRESSOR_OPTIONS: u16 = 0x0400;
@@ -119,21 +121,22 @@ impl Superblock {
         Ok(superblock)
     }
 
-    /// The superblock's bytes and, where the level is not the default one, the options'.
-    pub(super) fn to_bytes(&self, options: Option<[u8; 4]>) -> Vec<u8> {
-        let mut flags = DEDUPLICATED;
+    /// Its bytes, and the compressor options' after them if a level is named.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut flags = ALL_ENDS | DEDUPLICATED;
         if self.export_table.is_some() {
             flags |= EXPORTABLE;
         }
-        if options.is_some() {
+        if self.zstd_level.is_some() {
             flags |= COMPRESSOR_OPTIONS;
         }
-        let block_log = self.block_size.trailing_zeros() as u16;
         let mut bytes = Vec::with_capacity(LEN + 6);
         bytes.extend_from_slice(MAGIC);
         for field in [self.inodes, self.mkfs_time, self.block_size, self.fragments] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
+        // The logarithm is at most 20; the version is 4.0.
+        let block_log = u16::try_from(self.block_size.trailing_zeros()).unwrap_or_default();
         for field in [self.algorithm.id(), block_log, flags, self.ids, 4, 0] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
@@ -149,18 +152,18 @@ impl Superblock {
         ] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
-        if let Some(options) = options {
-            // One metadata block, stored as it is.
-            bytes.extend_from_slice(&(0x8000 | 4u16).to_le_bytes());
-            bytes.extend_from_slice(&options);
+        if let Some(level) = self.zstd_level {
+            // One metadata block of four bytes, stored as it is.
+            bytes.extend_from_slice(&0x8004u16.to_le_bytes());
+            bytes.extend_from_slice(&level.to_le_bytes());
         }
         bytes
     }
 }
 
-/// Where data blocks start: behind the superblock and the options after it, in bytes.
-pub(super) fn data_start(options: Option<[u8; 4]>) -> u64 {
-    LEN as u64 + options.map_or(0, |options| 2 + options.len() as u64)
+/// Where data blocks start in an image that names this level, in bytes.
+pub(super) fn data_start(zstd_level: Option<u32>) -> u64 {
+    LEN as u64 + if zstd_level.is_some() { 6 } else { 0 }
 }
 
 /// Whether data blocks may be `size` bytes long.

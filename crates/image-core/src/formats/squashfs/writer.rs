@@ -69,8 +69,8 @@ pub fn image(
         let what = format!("block size {block_size} is no power of two from 4 KiB to 1 MiB");
         return Err(Error::invalid(FORMAT, what));
     }
-    let compressor_options = compression.options();
-    let data_start = superblock::data_start(compressor_options);
+    let zstd_level = compression.level();
+    let data_start = superblock::data_start(zstd_level);
     let shape = Shape::of(tree)?;
     let data = data::write(&shape.contents, data_start, options, scratch, on_bytes)?;
     let packer = &mut Packer::new(compression, block_size)?;
@@ -112,7 +112,7 @@ pub fn image(
         block_size,
         fragments: narrow(fragments, "the number of fragments")?,
         algorithm: compression.algorithm(),
-        zstd_level: None,
+        zstd_level,
         ids: narrow(tables.ids.indices.len() as u64, "the number of owners")?,
         bytes_used: end,
         root: tables.places.last().copied().flatten().unwrap_or_default().to_reference(),
@@ -123,7 +123,7 @@ pub fn image(
         fragment_table,
         export_table,
     };
-    parts.insert(0, superblock.to_bytes(compressor_options).into());
+    parts.insert(0, superblock.to_bytes().into());
     Ok(Blob::concat(parts).padded_to(DEVICE_BLOCK))
 }
 
@@ -288,13 +288,13 @@ fn body<'a>(
             Body::Directory { place, len, parent, index: Cow::Owned(index) }
         }
         NodeKind::File(blob) => {
-            let content = data.content(item.content);
+            let (head, end) = data.content(item.content);
             Body::File {
-                start: content.start,
+                start: head.start,
                 len: blob.len(),
-                sparse: content.sparse,
-                fragment: content.fragment,
-                blocks: Cow::Borrowed(&content.blocks),
+                sparse: head.sparse,
+                fragment: end,
+                blocks: Cow::Borrowed(&head.blocks),
             }
         }
         NodeKind::Symlink(target) => Body::Symlink(Cow::Borrowed(target)),

@@ -14,10 +14,33 @@ pub enum Microcode {
 pub fn microcode(path: &str) -> Option<Microcode> {
     let (directory, name) = path.split_once('/')?;
     match directory {
-        "intel-ucode" if !name.contains('/') => Some(Microcode::Intel),
-        "amd-ucode" if !name.contains('/') => {
-            (name.starts_with("microcode_amd") && name.ends_with(".bin")).then_some(Microcode::Amd)
-        }
+        _ if name.contains('/') => None,
+        "intel-ucode" => Some(Microcode::Intel),
+        "amd-ucode" => name
+            .strip_prefix("microcode_amd")
+            .and_then(|rest| rest.strip_suffix(".bin"))
+            .map(|_| Microcode::Amd),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_kernel_looks_for_is_microcode() {
+        for (path, whose) in [
+            ("intel-ucode/06-55-04", Some(Microcode::Intel)),
+            ("intel-ucode/old/06-55-04", None),
+            ("intel-ucode", None),
+            ("amd-ucode/microcode_amd.bin", Some(Microcode::Amd)),
+            ("amd-ucode/microcode_amd_fam19h.bin", Some(Microcode::Amd)),
+            ("amd-ucode/microcode_amd_fam19h.bin.asc", None),
+            ("amd-ucode/README", None),
+            ("iwlwifi/7265.ucode", None),
+        ] {
+            assert_eq!(microcode(path), whose, "{path}");
+        }
     }
 }

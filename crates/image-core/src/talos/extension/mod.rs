@@ -126,20 +126,18 @@ impl Metadata {
     /// # Errors
     /// It is not, or its range of versions cannot be read.
     pub fn check(&self, version: &TalosVersion) -> Result<()> {
-        let Self { name, talos, .. } = self;
+        let talos = &self.talos;
         if talos.is_empty() {
             return Ok(());
         }
         let range: VersionRange = talos.parse().map_err(|error| {
-            Error::input(format!(
-                "extension {name}: {MANIFEST}: metadata.compatibility.talos.version: {error}"
-            ))
+            Error::input(format!("{MANIFEST}: metadata.compatibility.talos.version: {error}"))
         })?;
         if range.contains(version) {
             return Ok(());
         }
         Err(Error::input(format!(
-            "extension {name} is for Talos {talos}, not {version}: take the one made for it"
+            "it is for Talos {talos}, not {version}: take the one made for it"
         )))
     }
 }
@@ -293,8 +291,7 @@ metadata:
         assert!(metadata.check(&"1.11.0".parse().unwrap()).is_ok());
         assert!(metadata.check(&"1.10.0-alpha.0".parse().unwrap()).is_ok());
         let error = metadata.check(&"1.9.5".parse().unwrap()).unwrap_err().to_string();
-        let expected =
-            "extension intel-ucode is for Talos >= v1.10.0, not v1.9.5: take the one made for it";
+        let expected = "it is for Talos >= v1.10.0, not v1.9.5: take the one made for it";
         assert_eq!(error, expected);
         let broken = Metadata { talos: "~> 1".into(), ..metadata };
         assert!(broken.check(&"1.9.5".parse().unwrap()).is_err());

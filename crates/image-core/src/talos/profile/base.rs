@@ -3,7 +3,10 @@
 use super::{
     DiskFormat, EnrollKeys, ImageOptions, IsoOptions, OutFormat, OutputKind, OutputOptions, Profile,
 };
-use crate::talos::{Error, Platform, Result, nearest, partitions::MIB};
+use crate::{
+    nearest::nearest,
+    talos::{Error, Platform, Result, partitions::MIB},
+};
 
 /// What the partitions of versions before 1.11 need.
 const SMALL: u64 = 1246 * MIB;

@@ -1,7 +1,7 @@
 //! What goes into an image.
 
 use super::words::is_default;
-use crate::talos::release::BootAsset;
+use crate::talos::{Arch, release::BootAsset};
 use serde::{Deserialize, Serialize};
 
 /// The parts. What is left out comes from the release image.
@@ -38,15 +38,17 @@ pub struct Input {
 }
 
 impl Input {
-    /// The path the profile names for a boot asset; none where the release image has it.
-    pub fn path(&self, asset: BootAsset) -> Option<&str> {
+    /// The path the profile names for a boot asset; none where the release image has it, also
+    /// if that is said by the path the imager prints, which is one inside its container.
+    pub fn path(&self, asset: BootAsset, arch: Arch) -> Option<&str> {
         let file = match asset {
             BootAsset::Kernel => &self.kernel,
             BootAsset::Initramfs => &self.initramfs,
             BootAsset::SdStub => &self.sd_stub,
             BootAsset::SdBoot => &self.sd_boot,
         };
-        Some(file.path.as_str()).filter(|path| !path.is_empty())
+        let imagers_own = format!("/{}", asset.path(arch));
+        Some(file.path.as_str()).filter(|&path| !path.is_empty() && path != imagers_own)
     }
 }
 

@@ -1,6 +1,9 @@
 //! The words a profile chooses from.
 
-use crate::talos::{Error, Result, nearest};
+use crate::{
+    nearest::nearest,
+    talos::{Error, Result},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr};
 

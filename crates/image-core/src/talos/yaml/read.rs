@@ -1,6 +1,9 @@
 //! YAML as users write it.
 
-use crate::talos::{Error, Result, nearest};
+use crate::{
+    nearest::nearest,
+    talos::{Error, Result},
+};
 use serde::de::DeserializeOwned;
 use serde_saphyr::Error as Yaml;
 

@@ -3,20 +3,23 @@
 /// The candidate nearest to `word`, upper and lower case being the same; none if all are too
 /// far to be a slip of the pen: more than a third of the longer word's letters differ.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word: Vec<char> = word.to_lowercase().chars().take(64).collect();
+    let word = word.to_lowercase();
     candidates
         .into_iter()
         .filter_map(|candidate| {
-            let letters: Vec<char> = candidate.to_lowercase().chars().collect();
-            let distance = distance(&word, &letters);
-            (distance * 3 <= word.len().max(letters.len())).then_some((distance, candidate))
+            let distance = distance(&word, &candidate.to_lowercase());
+            let longer = word.chars().count().max(candidate.chars().count());
+            (distance * 3 <= longer).then_some((distance, candidate))
         })
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// Optimal string alignment: insertions, deletions, replacements and swaps of neighbours.
-fn distance(a: &[char], b: &[char]) -> usize {
+/// How many letters have to be put in, taken out, exchanged or swapped with their neighbour
+/// (optimal string alignment). Of very long words only the starts are compared.
+pub fn distance(a: &str, b: &str) -> usize {
+    const LONG: usize = 512;
+    let [a, b] = [a, b].map(|word| word.chars().take(LONG).collect::<Vec<char>>());
     let mut before_last = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for (i, letter) in a.iter().enumerate() {

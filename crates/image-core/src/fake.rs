@@ -1,0 +1,149 @@
+//! A small valid Talos release, extensions and an OCI layout with them, made in code: for tests,
+//! examples, and a demonstration where no real parts are at hand.
+//!
+//! Headers and structure are real, so every step of a build runs on them; what would run on a
+//! machine does nothing.
+
+use crate::{
+    blob::{Blob, Scratch, Spool},
+    error::Result,
+    formats::{
+        cpio,
+        linux::fake::{arm64_image, bz_image},
+        oci::{self, Encoding, Platform},
+        pe::{Machine, fake},
+    },
+    sources::{Layout, Set},
+    talos::{
+        Arch, TalosVersion,
+        extension::{MANIFEST, Metadata, ROOTFS, firmware_dir},
+        release::{self, BootAsset},
+    },
+    tree::{Node, Tree, TreePath},
+};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+/// What the fake kernel says it is.
+pub const KERNEL_RELEASE: &str = "6.12.48-fake";
+/// The registry the fake images come from.
+const REGISTRY: &str = "registry.example";
+
+/// The tree of the release image: boot assets of both architectures.
+pub fn release() -> Result<Tree> {
+    let mut tree = Tree::new();
+    for arch in Arch::ALL {
+        let (machine, kernel) = match arch {
+            Arch::Amd64 => (Machine::Amd64, bz_image(KERNEL_RELEASE)),
+            Arch::Arm64 => (Machine::Arm64, arm64_image(KERNEL_RELEASE)),
+        };
+        for (asset, content) in [
+            (BootAsset::Kernel, Blob::from(kernel)),
+            (BootAsset::Initramfs, initramfs()?),
+            (BootAsset::SdStub, fake::stub(machine).into()),
+            (BootAsset::SdBoot, fake::boot_loader(machine).into()),
+        ] {
+            tree.insert(TreePath::new(&asset.path(arch))?, Node::file(content, 0o644));
+        }
+    }
+    Ok(tree)
+}
+
+/// An initramfs with an `init` that is no program.
+pub fn initramfs() -> Result<Blob> {
+    let mut tree = Tree::new();
+    tree.insert(TreePath::new("init")?, Node::file("not a program\n", 0o755));
+    Ok(cpio::archive(&tree, 0)?)
+}
+
+/// The tree of an extension's image: its manifest, and `files` under its root file system.
+pub fn extension(name: &str, version: &str, talos: &str, files: &[(&str, Blob)]) -> Result<Tree> {
+    let manifest = Metadata {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        author: "The talos-image authors".to_owned(),
+        description: format!("The fake extension {name}"),
+        talos: talos.to_owned(),
+        extra_info: String::new(),
+    };
+    let mut tree = Tree::new();
+    tree.insert(TreePath::new(MANIFEST)?, Node::file(manifest.to_manifest(), 0o644));
+    let root = TreePath::new(ROOTFS)?;
+    tree.insert(root.clone(), Node::directory(0o755));
+    for (path, content) in files {
+        tree.insert(root.join(path)?, Node::file(content.clone(), 0o644));
+    }
+    Ok(tree)
+}
+
+/// An Intel microcode update of 2 KiB for `signature` (CPUID leaf 1, EAX), its sums right and
+/// its date 2025-11-11 (Intel SDM volume 3, 11.11.1).
+pub fn microcode(signature: u32, revision: u32) -> Blob {
+    let mut words = vec![0u32; 512];
+    words[..9].copy_from_slice(&[1, revision, 0x1111_2025, signature, 0, 1, 0x01, 2000, 2048]);
+    words[12..].fill(revision ^ signature);
+    let sum = words.iter().fold(0u32, |sum, word| sum.wrapping_add(*word));
+    words[4] = sum.wrapping_neg();
+    words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>().into()
+}
+
+/// An image of one layer for each architecture of `archs`, under `name` (repository and tag).
+pub fn image(name: &str, tree: &Tree, archs: &[Arch], encoding: Encoding) -> Result<oci::Named> {
+    // Everything is small: the spool stays in memory and needs no directory.
+    let mut spool = Spool::new(&Scratch::new(""));
+    let mut images = Vec::new();
+    for arch in archs {
+        let layer = oci::layer(tree, encoding, 0, &mut spool)?;
+        let platform = Platform::new("linux", arch.name());
+        let config = serde_json::Map::new();
+        images.push(oci::image(&platform, &config, vec![layer], BTreeMap::new())?);
+    }
+    Ok(oci::Named { names: vec![format!("{REGISTRY}/{name}")], images })
+}
+
+/// What a site would have mirrored: the release of `version`, `siderolabs/intel-ucode:20251111`
+/// and `siderolabs/hello:1.0.0`, for both architectures.
+pub fn images(version: &TalosVersion) -> Result<Vec<oci::Named>> {
+    let update = format!("{}/intel-ucode/06-55-04", firmware_dir(version));
+    let update = [(update.as_str(), microcode(0x0005_0654, 0x0200_7006))];
+    let hello = [("usr/local/share/hello/greeting", Blob::from("hello\n"))];
+    let any = ">= v1.0.0";
+    Ok(vec![
+        image(
+            &release::reference(release::IMAGER, version),
+            &release()?,
+            &Arch::ALL,
+            Encoding::Gzip,
+        )?,
+        image(
+            "siderolabs/intel-ucode:20251111",
+            &extension("intel-ucode", "20251111", any, &update)?,
+            &Arch::ALL,
+            Encoding::Zstd,
+        )?,
+        image(
+            "siderolabs/hello:1.0.0",
+            &extension("hello", "1.0.0", any, &hello)?,
+            &Arch::ALL,
+            Encoding::Gzip,
+        )?,
+    ])
+}
+
+/// [`images`] as a source in memory.
+pub fn sources(version: &TalosVersion) -> Result<Set> {
+    let layout = Layout::tree("oci:fake", oci::layout(&images(version)?)?)?;
+    Ok(Set::new(vec![Arc::new(layout)]))
+}
+
+/// Writes a tree's directories and files under `directory`, which is made if need be: an OCI
+/// layout, say.
+pub fn write(tree: &Tree, directory: &Path) -> Result<()> {
+    for (path, _, node) in tree.iter() {
+        let place = directory.join(path.as_str());
+        match node.content() {
+            Some(content) => content.persist(&place, &mut |_| ())?,
+            None => std::fs::create_dir_all(&place)?,
+        }
+    }
+    Ok(())
+}

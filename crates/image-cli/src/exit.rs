@@ -40,18 +40,12 @@ impl Failure {
 impl From<&anyhow::Error> for Failure {
     fn from(error: &anyhow::Error) -> Self {
         let kind = error.chain().find_map(|cause| {
-            let from_core = cause.downcast_ref::<Error>().map(Error::kind);
-            from_core.or_else(|| cause.downcast_ref::<io::Error>().map(io_kind))
+            cause
+                .downcast_ref::<Error>()
+                .map(Error::kind)
+                .or_else(|| cause.is::<io::Error>().then_some(ErrorKind::Io))
         });
         Self::new(kind.unwrap_or(ErrorKind::Bug), &format!("{error:#}"))
-    }
-}
-
-/// Whether the request or the machine has to be mended.
-fn io_kind(error: &io::Error) -> ErrorKind {
-    match error.kind() {
-        io::ErrorKind::NotFound => ErrorKind::Input,
-        _ => ErrorKind::Io,
     }
 }
 

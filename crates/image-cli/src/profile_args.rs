@@ -49,7 +49,7 @@ fn named(name: &str) -> anyhow::Result<Profile> {
     if name == "-" {
         read(io::stdin().lock(), "stdin")
     } else if is_file {
-        let file = File::open(path).with_context(|| name.to_owned())?;
+        let file = File::open(path).map_err(Error::from).with_context(|| name.to_owned())?;
         read(file, name)
     } else {
         // Asked for now so that a mistyped name is told of before anything else.

@@ -17,7 +17,8 @@ use image_core::{
 /// Lists the parts of a medium, or writes the chosen ones down.
 pub(crate) fn run(args: &Extract, render: &dyn Render) -> anyhow::Result<()> {
     let medium = || args.file.display().to_string();
-    let parts = examine::parts(&Blob::open(&args.file)?).with_context(medium)?;
+    let parts =
+        examine::parts(&Blob::open(&args.file).map_err(Error::from)?).with_context(medium)?;
     if args.parts.is_empty() && !args.all {
         return Ok(render.parts(&parts)?);
     }

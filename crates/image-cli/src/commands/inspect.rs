@@ -2,7 +2,7 @@
 
 use crate::{cli::Inspect, exit::Failure, render::Render};
 use anyhow::Context;
-use image_core::{blob::Blob, examine};
+use image_core::{blob::Blob, error::Error, examine};
 use std::path::Path;
 
 /// Reports on every file; the ones that cannot be read do not keep the others from it.
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Inspect, render: &dyn Render) -> anyhow::Result<()> {
 }
 
 fn one(file: &Path, render: &dyn Render) -> anyhow::Result<()> {
-    let blob = Blob::open(file)?;
+    let blob = Blob::open(file).map_err(Error::from)?;
     let report = examine::inspect(&blob).with_context(|| file.display().to_string())?;
     render.report(file, &report)?;
     Ok(())

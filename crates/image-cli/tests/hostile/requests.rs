@@ -1,0 +1,57 @@
+//! What is asked wrongly.
+
+use super::*;
+
+#[test]
+fn what_is_asked_wrongly() {
+    let rig = Rig::new();
+    rig.put("typo.yaml", "baseProfileName: iso\noutput: {knid: iso}\n");
+    rig.put("no.yaml", "{");
+    rig.put("base.yaml", "baseProfileName: isso\n");
+    rig.put("cache.yaml", "baseProfileName: iso\ninput: {imageCache: {imageRef: a/b:1}}\n");
+    rig.put(
+        "config.yaml",
+        "baseProfileName: iso\ncustomization: {embeddedMachineConfiguration: x}\n",
+    );
+    rig.put(
+        "overlay.yaml",
+        "baseProfileName: iso\noverlay: {name: rpi, image: {imageRef: a/b:1}}\n",
+    );
+    rig.put("a-file", "");
+    rig.refuses(&[
+        ("build iso --kernel {dir}/nowhere", 2, &["kernel", "/nowhere"]),
+        ("build iso --splash {dir}/nowhere.bmp", 2, &["splash", "/nowhere.bmp"]),
+        ("build iso --source oci:{dir}/nowhere", 2, &["/nowhere", "mend the path"]),
+        ("build iso --source {dir}/nowhere", 2, &["/nowhere"]),
+        ("build iso --source registry:ghcr.io", 3, &["registry:ghcr.io", "skopeo copy"]),
+        ("build {dir}/nowhere.yaml", 2, &["/nowhere.yaml"]),
+        ("build {dir}/typo.yaml", 2, &["typo.yaml", "\"kind\""]),
+        ("build {dir}/no.yaml", 2, &["no.yaml"]),
+        ("build {dir}/base.yaml", 2, &["\"iso\""]),
+        ("build isoo", 2, &["isoo", "\"iso\""]),
+        ("build iso --bootlaoder sd-boot", 2, &["--bootlaoder", "--bootloader"]),
+        ("build iso --talos-version 1.x", 2, &["--talos-version", "1.x"]),
+        ("build iso --talos-version latest", 2, &["--talos-version", "latest"]),
+        ("build iso --epoch soon", 2, &["--epoch", "soon"]),
+        ("build iso --epoch -1", 2, &["--epoch"]),
+        ("build iso --epoch 99999999999", 2, &["99999999999", "2106"]),
+        ("build iso --talos-version v1.9.5", 3, &["v1.9.5", "not supported", "v1.10.0"]),
+        ("build iso --bootloader grub", 3, &["grub", "--bootloader sd-boot"]),
+        ("build iso --bootloader dual-boot", 3, &["dual-boot", "--bootloader sd-boot"]),
+        ("build metal --bootloader dual-boot", 3, &["dual-boot", "--bootloader sd-boot"]),
+        ("build secureboot-iso", 3, &["Secure Boot"]),
+        ("build secureboot-metal", 3, &["Secure Boot"]),
+        ("build aws", 3, &["aws", "metal"]),
+        ("build iso --platform aws", 3, &["aws", "metal"]),
+        ("build installer", 3, &["installer"]),
+        ("build metal --disk-format qcow2", 3, &["qcow2", "raw"]),
+        ("build {dir}/cache.yaml", 3, &["imageCache"]),
+        ("build {dir}/config.yaml", 3, &["embeddedMachineConfiguration"]),
+        ("build {dir}/overlay.yaml", 3, &["overlay"]),
+        ("build metal --disk-size 64MiB", 2, &["--disk-size 1157627904"]),
+        ("build iso --output {dir}/a-file", 6, &["a-file"]),
+        ("build iso --output {dir}/a-file/below", 6, &["a-file/below"]),
+        ("build iso --output /proc/nowhere", 6, &["/proc/nowhere"]),
+        ("build iso --output /proc", 6, &["/proc/metal-amd64.iso"]),
+    ]);
+}

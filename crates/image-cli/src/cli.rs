@@ -180,7 +180,7 @@ pub(crate) struct Sources {
     #[arg(long, value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
     pub(crate) source: Vec<String>,
 
-    /// Image that holds the release's boot assets [default: siderolabs/imager:<version>]
+    /// Image that holds the release's boot assets [default: siderolabs/imager of the Talos version]
     #[arg(long, value_name = "REF")]
     pub(crate) release_image: Option<String>,
 

@@ -13,6 +13,11 @@ pub(crate) fn run() -> Result<()> {
     let format = step(cargo().args(["fmt", "--all", "--check"]));
     let lints =
         step(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    let documentation = step(
+        cargo()
+            .args(["doc", "--quiet", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    );
     let command = talos_image()?;
 
     let mut path = vec![parts.join("bin")];
@@ -26,5 +31,5 @@ pub(crate) fn run() -> Result<()> {
             .env(PARTS_VARIABLE, parts)
             .env(COMMAND_VARIABLE, command),
     );
-    format.and(lints).and(tests)
+    format.and(lints).and(documentation).and(tests)
 }

@@ -78,7 +78,7 @@ Examples:
   A disk image with an extension and a serial console:
     talos-image build metal --out-format raw --talos-version v1.11.2 \\
       --source oci-archive:release.tar \\
-      --system-extension-image ghcr.io/siderolabs/intel-ucode:20250812 \\
+      --system-extension-image registry.example/siderolabs/intel-ucode:20250812 \\
       --extra-kernel-arg console=ttyS0
 
   What would be built, and from which digests:

@@ -23,7 +23,11 @@ fn what_is_asked_wrongly() {
         ("build iso --splash {dir}/nowhere.bmp", 2, &["splash", "/nowhere.bmp"]),
         ("build iso --source oci:{dir}/nowhere", 2, &["/nowhere", "mend the path"]),
         ("build iso --source {dir}/nowhere", 2, &["/nowhere"]),
-        ("build iso --source registry:ghcr.io", 3, &["registry:ghcr.io", "skopeo copy"]),
+        (
+            "build iso --source registry:registry.example",
+            3,
+            &["registry:registry.example", "skopeo copy"],
+        ),
         ("build {dir}/nowhere.yaml", 2, &["/nowhere.yaml"]),
         ("build {dir}/typo.yaml", 2, &["typo.yaml", "\"kind\""]),
         ("build {dir}/no.yaml", 2, &["no.yaml"]),

@@ -121,8 +121,8 @@ mod tests {
     };
     use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-    const IMAGER: &str = "ghcr.io/siderolabs/imager:v1.11.0";
-    const TOOLS: &str = "ghcr.io/siderolabs/tools:v1.11.0";
+    const IMAGER: &str = "images.example/siderolabs/imager:v1.11.0";
+    const TOOLS: &str = "images.example/siderolabs/tools:v1.11.0";
 
     fn path(text: &str) -> TreePath {
         TreePath::new(text).unwrap()
@@ -510,7 +510,7 @@ mod tests {
         assert_eq!(
             error,
             "no image siderolabs/imagre:v1.11.0 in oci:x, oci:x: add a source that holds it, \
-             or did you mean ghcr.io/siderolabs/imager:v1.11.0, ghcr.io/siderolabs/tools:v1.11.0?"
+             or did you mean images.example/siderolabs/imager:v1.11.0, images.example/siderolabs/tools:v1.11.0?"
         );
         let error = set.get(&reference(IMAGER), &linux("s390x")).unwrap_err();
         assert!(matches!(error, Error::WrongPlatform { .. }), "{error}");
@@ -530,7 +530,7 @@ mod tests {
             (at("oci:", ""), "no index.json"),
             (at("oci:", "nowhere"), "mend the path"),
             (at("", "a.tar.gz"), "gunzip it first"),
-            ("registry:ghcr.io".to_owned(), "skopeo copy"),
+            ("registry:images.example".to_owned(), "skopeo copy"),
             ("nonsense:x".to_owned(), "write oci:DIR"),
         ] {
             let error = open(&text).map(drop).unwrap_err().to_string();

@@ -37,7 +37,7 @@ pub struct Image {
 /// An image of one or more platforms under its names.
 #[derive(Clone, Debug)]
 pub struct Named {
-    /// Full names, such as `ghcr.io/siderolabs/imager:v1.11.0`, or tags.
+    /// Full names, such as `registry.example/siderolabs/imager:v1.11.0`, or tags.
     pub names: Vec<String>,
     /// One image, or one for each platform.
     pub images: Vec<Image>,

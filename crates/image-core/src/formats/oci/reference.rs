@@ -209,7 +209,7 @@ mod tests {
         for (text, registry, repository, tag) in [
             ("alpine", None, "alpine", None),
             ("siderolabs/imager:v1.11.0", None, "siderolabs/imager", Some("v1.11.0")),
-            ("ghcr.io/a/b__c/d.e:1", Some("ghcr.io"), "a/b__c/d.e", Some("1")),
+            ("registry.example/a/b__c/d.e:1", Some("registry.example"), "a/b__c/d.e", Some("1")),
             ("localhost/x", Some("localhost"), "x", None),
             ("reg:5000/x--y", Some("reg:5000"), "x--y", None),
             ("[::1]:5000/x:V_1", Some("[::1]:5000"), "x", Some("V_1")),
@@ -259,9 +259,12 @@ mod tests {
     fn a_mirror_keeps_the_repository() {
         let same =
             |a: &str, b: &str| a.parse::<Reference>().unwrap().same_repository(&b.parse().unwrap());
-        assert!(same("ghcr.io/siderolabs/imager:v1", "mirror.local:5000/siderolabs/imager"));
+        assert!(same(
+            "registry.example/siderolabs/imager:v1",
+            "mirror.local:5000/siderolabs/imager"
+        ));
         assert!(same("alpine", "docker.io/library/alpine"));
-        assert!(!same("ghcr.io/library/alpine", "ghcr.io/alpine"));
+        assert!(!same("registry.example/library/alpine", "registry.example/alpine"));
         assert!(!same("siderolabs/imager", "other/siderolabs/imager"));
     }
 }

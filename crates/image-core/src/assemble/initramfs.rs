@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How hard Talos from 1.8 on has extensions compressed: each squashfs, and what joins them.
-const ZSTD_LEVEL: u32 = 18;
+const ZSTD_LEVEL: u8 = 18;
 
 pub(super) fn assemble(
     plan: &Initramfs,
@@ -120,7 +120,7 @@ fn squashfs(extension: &Extension, epoch: u32, cx: &Context<'_>) -> Result<Blob>
     let total = Some(contents.map(Blob::len).sum());
     cx.observer.on(&Event::Started { step, subject, total });
     let options = squashfs::Options {
-        compression: squashfs::Compression::Zstd { level: 18 },
+        compression: squashfs::Compression::Zstd { level: ZSTD_LEVEL.into() },
         threads: cx.threads,
         epoch,
         ..squashfs::Options::default()
@@ -135,7 +135,7 @@ fn compressed(archive: &Blob, cx: &Context<'_>) -> Result<Blob> {
     let (step, subject) = (Step::Initramfs, "initramfs");
     cx.observer.on(&Event::Started { step, subject, total: Some(archive.len()) });
     let blob = compress::compress(
-        Method::Zstd { level: ZSTD_LEVEL },
+        Method::Zstd { level: ZSTD_LEVEL.into() },
         archive,
         &mut Spool::new(cx.scratch),
         cx.threads.get(),

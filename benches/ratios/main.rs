@@ -76,6 +76,9 @@ fn talos_image() -> Result<PathBuf> {
         .stderr(Stdio::inherit())
         .output()
         .context("cargo build")?;
+    if !output.status.success() {
+        bail!("talos-image does not build");
+    }
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())

@@ -59,13 +59,6 @@ impl Error {
         }
         self
     }
-
-    /// The same error as another kind, where the caller knows better who has to mend it.
-    #[must_use]
-    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
-        self.kind = kind;
-        self
-    }
 }
 
 impl fmt::Display for Error {

@@ -200,17 +200,6 @@ impl Plan {
         })
     }
 
-    /// The initramfs of the output, if it has one.
-    pub(super) fn initramfs(&self) -> Option<&Initramfs> {
-        match &self.output {
-            Output::Initramfs(initramfs) => Some(initramfs),
-            Output::Uki(uki) | Output::Iso(Iso { uki, .. }) | Output::Disk(Disk { uki, .. }) => {
-                Some(&uki.initramfs)
-            }
-            Output::Kernel(_) | Output::Cmdline(_) => None,
-        }
-    }
-
     /// The boot assets the output is made of.
     pub fn assets(&self) -> Vec<&Asset> {
         fn of_uki(uki: &Uki) -> Vec<&Asset> {

@@ -1,7 +1,7 @@
 //! Looking the inputs up: the only place that sees a tag.
 
 use super::{
-    Asset, Choices, Extension, ExtensionSource, Image, Plan,
+    Asset, Choices, Extension, ExtensionSource, Image,
     decide::{self, Decision},
 };
 use crate::{
@@ -85,18 +85,6 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
         splash: choices.splash.clone(),
         decision,
     })
-}
-
-impl Plan {
-    /// The images in the plan, each once, the release's first.
-    pub fn images(&self) -> impl Iterator<Item = &Image> {
-        let extensions = self.initramfs().into_iter().flat_map(|initramfs| &initramfs.extensions);
-        let images = extensions.filter_map(|extension| match &extension.source {
-            ExtensionSource::Image(image) | ExtensionSource::Layout { image, .. } => Some(image),
-            ExtensionSource::Tarball(_) => None,
-        });
-        self.release.iter().chain(images)
-    }
 }
 
 /// The boot assets an output is made of.

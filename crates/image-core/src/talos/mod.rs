@@ -4,6 +4,7 @@ mod arch;
 pub mod esp;
 pub mod extension;
 pub mod kernel_args;
+mod machine_config;
 pub mod menu;
 pub mod meta;
 pub mod partitions;
@@ -14,6 +15,7 @@ mod version;
 mod yaml;
 
 pub use arch::Arch;
+pub use machine_config::MachineConfig;
 pub use platform::Platform;
 pub use profile::Profile;
 pub use version::{Quirk, TalosVersion};

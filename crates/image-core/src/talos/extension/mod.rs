@@ -2,9 +2,11 @@
 
 mod microcode;
 mod range;
+mod virtual_extension;
 
 pub use microcode::{Microcode, microcode};
 pub use range::VersionRange;
+pub use virtual_extension::VirtualExtension;
 
 use super::{Error, Quirk, Result, TalosVersion, yaml, yaml::Yaml};
 use serde::{Deserialize, Deserializer, Serialize};

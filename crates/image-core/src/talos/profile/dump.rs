@@ -21,7 +21,10 @@ impl Profile {
                     Yaml::map([("key", bare(meta.key)), ("value", Some(Yaml::text(&meta.value)))])
                 }),
             ),
-            ("embeddedMachineConfiguration", text(&customization.embedded_machine_configuration)),
+            (
+                "embeddedMachineConfiguration",
+                text(customization.embedded_machine_configuration.as_str()),
+            ),
         ]);
         Yaml::map([
             ("baseProfileName", text(&self.base_profile_name)),

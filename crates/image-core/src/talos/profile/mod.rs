@@ -16,7 +16,7 @@ pub use input::{
 pub use target::{DiskImage, Iso, Output, Target};
 pub use words::{Bootloader, DiskFormat, EnrollKeys, OutFormat, OutputKind};
 
-use super::{Arch, Error, Platform, Result, TalosVersion, meta::MetaValue, yaml};
+use super::{Arch, Error, MachineConfig, Platform, Result, TalosVersion, meta::MetaValue, yaml};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use words::{choice, is_default};
@@ -68,7 +68,7 @@ pub struct Customization {
     pub meta_contents: Vec<MetaValue>,
     /// A machine configuration to build in, as YAML text.
     #[serde(skip_serializing_if = "is_default")]
-    pub embedded_machine_configuration: String,
+    pub embedded_machine_configuration: MachineConfig,
 }
 
 /// An overlay of a single-board computer.

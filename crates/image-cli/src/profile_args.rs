@@ -38,7 +38,12 @@ pub(crate) fn choices(args: &Build) -> anyhow::Result<Choices> {
     let mut release_image = None;
     set(&mut release_image, "--release-image", args.sources.release_image.as_ref())?;
     let What { splash, epoch, .. } = &args.what;
-    Ok(Choices { release_image, splash: splash.clone(), epoch: epoch.unwrap_or(0) })
+    Ok(Choices {
+        release_image,
+        splash: splash.clone(),
+        epoch: epoch.unwrap_or(0),
+        ..Choices::default()
+    })
 }
 
 /// A base profile, or the content of a file or of stdin.

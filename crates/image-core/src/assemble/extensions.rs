@@ -8,7 +8,7 @@ use crate::{
     formats::{oci, tar},
     plan::{self, ExtensionSource, Plan},
     sources::{self, Set},
-    talos::extension::{self, LABEL_XATTR, MANIFEST, Metadata, ROOTFS},
+    talos::extension::{self, LABEL_XATTR, MANIFEST, Metadata, ROOTFS, VirtualExtension},
     tree::{Node, NodeKind, Tree, TreePath},
 };
 use std::collections::BTreeMap;
@@ -52,6 +52,7 @@ pub(super) fn load(
 
 fn load_one(extension: &plan::Extension, plan: &Plan, cx: &Context<'_>) -> Result<Extension> {
     let image = match &extension.source {
+        ExtensionSource::Virtual(extension) => return made(extension, plan),
         ExtensionSource::Image(image) => {
             unpack(image, Step::Extension, &oci::Rules::all(), cx.sources, cx)?
         }
@@ -98,6 +99,17 @@ fn load_one(extension: &plan::Extension, plan: &Plan, cx: &Context<'_>) -> Resul
     rootfs.remove(&firmware_dir);
     keep_labels_only(&mut rootfs);
     Ok(Extension { metadata, rootfs, firmware })
+}
+
+/// An extension that is made for this image.
+fn made(extension: &VirtualExtension, plan: &Plan) -> Result<Extension> {
+    let VirtualExtension { metadata, path, content, mode, label } = extension;
+    metadata.check(&plan.talos_version)?;
+    let mut file = Node::file(content.clone(), u32::from(*mode));
+    file.xattrs.extend(label.map(|label| (LABEL_XATTR.to_owned(), label.into())));
+    let mut rootfs = Tree::new();
+    rootfs.insert(TreePath::new(path)?, file);
+    Ok(Extension { metadata: metadata.clone(), rootfs, firmware: Tree::new() })
 }
 
 /// Talos takes over the SELinux label and no other extended attribute.

@@ -14,12 +14,18 @@ use crate::{
         cpio, initramfs, microcode, squashfs,
     },
     plan::{Initramfs, Plan},
-    talos::{TalosVersion, extension as rules},
+    talos::{Quirk, TalosVersion, extension as rules},
     tree::{Node, Tree, TreePath},
 };
 
-/// How hard Talos from 1.8 on has extensions compressed: each squashfs, and what joins them.
-const ZSTD_LEVEL: u8 = 18;
+/// How Talos has extensions compressed: each squashfs, and what joins them.
+fn compressions(version: &TalosVersion) -> (squashfs::Compression, Method) {
+    if version.has(Quirk::Zstd) {
+        (squashfs::Compression::Zstd { level: 18 }, Method::Zstd { level: 18 })
+    } else {
+        (squashfs::Compression::Xz, Method::Xz { preset: 0, extreme: true })
+    }
+}
 
 pub(super) fn assemble(
     plan: &Initramfs,
@@ -39,9 +45,16 @@ pub(super) fn assemble(
         Error::new(ErrorKind::Input, what)
     })?;
 
-    let layers = layers(&loaded, &whole.talos_version, epoch, cx)?;
+    let (squashfs, joined) = compressions(&whole.talos_version);
+    let options = squashfs::Options {
+        compression: squashfs,
+        threads: cx.threads,
+        epoch,
+        ..squashfs::Options::default()
+    };
+    let layers = layers(&loaded, &whole.talos_version, &options, cx)?;
     let archive = cpio::archive(&layers, epoch).during(|| "archiving the extensions".to_owned())?;
-    let late = compressed(&archive, cx)?;
+    let late = compressed(&archive, joined, cx)?;
     let early = match early {
         Some(tree) => cpio::archive(&tree, epoch)?,
         None => Blob::empty(),
@@ -94,7 +107,7 @@ fn take_microcode(extensions: &mut [Extension], cx: &Context<'_>) -> Result<Opti
 fn layers(
     extensions: &[Extension],
     version: &TalosVersion,
-    epoch: u32,
+    options: &squashfs::Options,
     cx: &Context<'_>,
 ) -> Result<Tree> {
     let firmware_dir = TreePath::new(rules::firmware_dir(version))?;
@@ -103,7 +116,7 @@ fn layers(
     for index in rules::order(extensions.len()) {
         let extension = &extensions[index];
         let image = rules::image_name(index);
-        let squashfs = squashfs(extension, epoch, cx)
+        let squashfs = squashfs(extension, options, cx)
             .during(|| format!("compressing the extension {}", extension.metadata.name))?;
         tree.insert(TreePath::new(&image)?, Node::file(squashfs, 0o644));
         tree.graft(&firmware_dir, &extension.firmware);
@@ -114,28 +127,22 @@ fn layers(
     Ok(tree)
 }
 
-fn squashfs(extension: &Extension, epoch: u32, cx: &Context<'_>) -> Result<Blob> {
+fn squashfs(extension: &Extension, options: &squashfs::Options, cx: &Context<'_>) -> Result<Blob> {
     let (step, subject) = (Step::Squashfs, extension.metadata.name.as_str());
     let contents = extension.rootfs.iter().filter_map(|(.., node)| node.content());
     let total = Some(contents.map(Blob::len).sum());
     cx.observer.on(&Event::Started { step, subject, total });
-    let options = squashfs::Options {
-        compression: squashfs::Compression::Zstd { level: ZSTD_LEVEL.into() },
-        threads: cx.threads,
-        epoch,
-        ..squashfs::Options::default()
-    };
     let on_bytes = |bytes| cx.observer.on(&Event::Advanced { step, subject, bytes });
-    let image = squashfs::image(&extension.rootfs, &options, cx.scratch, &on_bytes)?;
+    let image = squashfs::image(&extension.rootfs, options, cx.scratch, &on_bytes)?;
     cx.observer.on(&Event::Finished { step, subject });
     Ok(image)
 }
 
-fn compressed(archive: &Blob, cx: &Context<'_>) -> Result<Blob> {
+fn compressed(archive: &Blob, method: Method, cx: &Context<'_>) -> Result<Blob> {
     let (step, subject) = (Step::Initramfs, "initramfs");
     cx.observer.on(&Event::Started { step, subject, total: Some(archive.len()) });
     let blob = compress::compress(
-        Method::Zstd { level: ZSTD_LEVEL.into() },
+        method,
         archive,
         &mut Spool::new(cx.scratch),
         cx.threads.get(),

@@ -10,7 +10,7 @@ use crate::{
     error::{During, Error, ErrorKind, Result},
     formats::uki::{self, Profile},
     plan::{Plan, Uki},
-    talos::menu,
+    talos::{Quirk, menu},
 };
 use std::path::Path;
 
@@ -57,7 +57,11 @@ pub(super) fn assemble(uki: &Uki, plan: &Plan, assets: &Assets, cx: &Context<'_>
         pcr_public_key: None,
         linux,
         initrd,
-        profiles: std::iter::once(main).chain(others).collect(),
+        profiles: if plan.talos_version.has(Quirk::UkiProfiles) {
+            std::iter::once(main).chain(others).collect()
+        } else {
+            Vec::new()
+        },
     };
     uki::assemble(&parts, timestamp).during(|| "assembling the UKI".to_owned())
 }

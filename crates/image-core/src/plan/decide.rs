@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     talos::{
-        Arch, Platform, Profile, Quirk, esp,
+        Arch, Profile, Quirk, esp,
         kernel_args::kernel_args,
         menu,
         partitions::{self, MIB, Partition as TalosPartition, Sizes},
@@ -23,81 +23,114 @@ pub(super) struct Decision {
     pub(super) warnings: Vec<String>,
 }
 
+/// The first release there are media for.
+const OLDEST: [u64; 3] = [1, 2, 0];
+
 /// Fills the gaps of `profile` and refuses what this version does not make.
 pub(super) fn decide(profile: &Profile) -> Result<Decision> {
-    let mut warnings = Vec::new();
     let mut asked = profile.clone().over_base()?;
-    let firmware = asked_bootloader(&asked);
-    if firmware.is_none() {
+    let bootloader = asked_bootloader(&asked);
+    if bootloader.is_none() {
         // Decided here, before sizes follow from it: without GRUB a disk needs no BOOT.
         let image = asked.output.image_options.get_or_insert_default();
         image.bootloader = Some(Bootloader::SdBoot);
     }
     let target = asked.target()?;
-    let unsupported = |what: String| Err(Error::new(ErrorKind::Unsupported, what));
-    let version = &target.version;
+    check_parts(&target)?;
+    check_form(&target)?;
+    let mut warnings = Vec::new();
+    let config = &target.customization.embedded_machine_configuration;
+    if !config.is_empty() {
+        warnings.extend(config.check(&target.version)?);
+    }
+    warnings.extend(check_boot(&target, bootloader)?);
+    Ok(Decision { target, warnings })
+}
 
+fn unsupported<T>(what: impl Into<String>) -> Result<T> {
+    Err(Error::new(ErrorKind::Unsupported, what))
+}
+
+/// Refuses what nothing is made of yet.
+fn check_parts(target: &Target) -> Result<()> {
+    if target.version.release() < OLDEST {
+        let version = &target.version;
+        return unsupported(format!("Talos {version} is not supported, only v1.2.0 and later"));
+    }
     if target.secure_boot {
-        return unsupported("Secure Boot is not supported yet".to_owned());
+        return unsupported("Secure Boot is not supported yet");
     }
     if target.overlay.is_some() || !target.input.overlay_installer.is_unset() {
-        return unsupported("overlays are not supported yet".to_owned());
-    }
-    if target.platform != Platform::Metal {
-        let platform = target.platform;
-        return unsupported(format!("platform {platform} is not supported yet, only metal"));
+        return unsupported("overlays are not supported yet");
     }
     if !target.input.image_cache.is_unset() {
-        return unsupported("an image cache (input.imageCache) is not supported yet".to_owned());
+        return unsupported("an image cache (input.imageCache) is not supported yet");
     }
-    if !target.customization.embedded_machine_configuration.is_empty() {
-        return unsupported(
-            "customization.embeddedMachineConfiguration is not supported yet".to_owned(),
-        );
-    }
-    if !version.has(Quirk::SdBootForUefi) {
-        return unsupported(format!(
-            "Talos {version} is not supported yet, only v1.10.0 and later: versions before boot \
-             through GRUB"
-        ));
-    }
-    if target.out_format != OutFormat::Raw {
-        let packing = target.out_format;
-        return unsupported(format!(
-            "packing as {packing} is not supported yet: ask for --out-format raw"
-        ));
-    }
+    Ok(())
+}
+
+/// Refuses what nothing is written as yet.
+fn check_form(target: &Target) -> Result<()> {
+    let (mut what, mut flags) = (Vec::new(), Vec::new());
     match &target.output {
         profile::Output::Installer => {
-            return unsupported("the installer image is not supported yet".to_owned());
+            return unsupported("the installer image is not supported yet");
         }
         profile::Output::Image(disk) if disk.format != DiskFormat::Raw => {
-            return unsupported(format!(
-                "disk format {} is not supported yet, only raw",
-                disk.format
-            ));
+            what.push(format!("disk format {}", disk.format));
+            flags.push("--disk-format raw");
         }
-        profile::Output::Image(_) | profile::Output::Iso(_) => match firmware {
-            Some(Bootloader::SdBoot) => {}
-            Some(other) => {
-                return unsupported(format!(
-                    "bootloader {other} is not supported yet: ask for --bootloader sd-boot, \
-                     which boots on UEFI"
-                ));
-            }
-            None if target.arch == Arch::Amd64 => warnings.push(
-                "boots on UEFI only: GRUB, by which amd64 media also boot on BIOS, is not \
-                 supported yet (--bootloader sd-boot says the same and warns of nothing)"
-                    .to_owned(),
-            ),
-            None => {}
-        },
-        profile::Output::Kernel
-        | profile::Output::Initramfs
-        | profile::Output::Uki
-        | profile::Output::Cmdline => {}
+        _ => {}
     }
-    Ok(Decision { target, warnings })
+    if target.out_format != OutFormat::Raw {
+        what.push(format!("packing as {}", target.out_format));
+        flags.push("--out-format raw");
+    }
+    if what.is_empty() {
+        return Ok(());
+    }
+    let (what, flags) = (what.join(" and "), flags.join(" "));
+    unsupported(format!("{what} is not supported yet: ask for {flags}"))
+}
+
+/// Refuses media that boot through GRUB; `asked` is the bootloader the request names. What comes
+/// back is what a user should know of the others.
+fn check_boot(target: &Target, asked: Option<Bootloader>) -> Result<Option<String>> {
+    let version = &target.version;
+    let (medium, is_disk) = match &target.output {
+        profile::Output::Iso(_) => ("ISO", false),
+        profile::Output::Image(_) => ("disk image", true),
+        _ => return Ok(None),
+    };
+    let ready = match asked {
+        // The imager gives older disks systemd-boot where it is asked for, older ISOs never.
+        Some(Bootloader::SdBoot) if is_disk => version.has(Quirk::Uki),
+        Some(Bootloader::SdBoot) | None => version.has(Quirk::SdBootForUefi),
+        Some(_) => false,
+    };
+    if ready {
+        let half = asked.is_none() && target.arch == Arch::Amd64;
+        return Ok(half.then(|| {
+            "boots on UEFI only: GRUB, by which amd64 media also boot on BIOS, is not supported \
+             yet (--bootloader sd-boot says the same and warns of nothing)"
+                .to_owned()
+        }));
+    }
+    let sd_boot = "--bootloader sd-boot, which boots on UEFI";
+    let instead = if version.has(Quirk::SdBootForUefi) {
+        sd_boot.to_owned()
+    } else {
+        let instead = match (version.has(Quirk::Uki), is_disk) {
+            (false, _) => "--output-kind kernel, initramfs and cmdline",
+            (true, false) => "--output-kind uki",
+            (true, true) => sd_boot,
+        };
+        format!("{instead}, or for Talos v1.10.0 or later")
+    };
+    unsupported(format!(
+        "the {medium} of Talos {version} boots through GRUB, which is not supported yet: ask for \
+         {instead}"
+    ))
 }
 
 /// The bootloader the request names itself.
@@ -222,8 +255,8 @@ impl Plan {
 /// The partitions of a disk of `size` bytes: the tables take a mebibyte at either end.
 fn partitions(target: &Target, size: u64) -> Result<Vec<Partition>> {
     let layout = partitions::layout(&target.version, Bootloader::SdBoot);
-    let fixed: u64 = layout.iter().filter_map(|(_, size)| *size).sum();
-    let need = fixed + 2 * MIB;
+    // One that takes what is left needs something at least.
+    let need = layout.iter().map(|(_, size)| size.unwrap_or(MIB)).sum::<u64>() + 2 * MIB;
     if size < need {
         // What a profile says is made larger by this.
         let grown = Sizes::of(&target.version).grown(0, Bootloader::SdBoot).unwrap_or(0);
@@ -236,7 +269,7 @@ fn partitions(target: &Target, size: u64) -> Result<Vec<Partition>> {
             ),
         ));
     }
-    let rest = size - need;
+    let rest = MIB + (size - need) / MIB * MIB;
     let meta_values = &target.customization.meta_contents;
     let partition = |(partition, size): (TalosPartition, Option<u64>)| Partition {
         label: partition.label().to_owned(),

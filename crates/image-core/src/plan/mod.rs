@@ -13,7 +13,7 @@ pub use resolve::{Inputs, resolve};
 use crate::{
     blob::Digest,
     formats::oci::{Descriptor, Reference},
-    talos::{Arch, TalosVersion, meta::MetaValue},
+    talos::{Arch, TalosVersion, extension::VirtualExtension, meta::MetaValue},
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub struct Choices {
     pub release_image: Option<Reference>,
     /// The picture that systemd-stub shows while it boots (a BMP file).
     pub splash: Option<PathBuf>,
+    /// The extension that tells a node of what schematic its image was made.
+    pub schematic: Option<VirtualExtension>,
     /// The one date in the image, in seconds since 1970-01-01 UTC.
     pub epoch: u64,
 }
@@ -128,6 +130,8 @@ pub enum ExtensionSource {
     },
     /// A tar archive of the unpacked image.
     Tarball(PathBuf),
+    /// Nowhere: it is made for this image. Printed without what it holds.
+    Virtual(VirtualExtension),
 }
 
 /// A unified kernel image.

@@ -11,6 +11,7 @@ use crate::{
     sources::{self, Set},
     talos::{
         Arch, Profile,
+        extension::{VirtualExtension, embedded_config},
         profile::{ContainerAsset, Output, Target},
         release::{self, BootAsset},
     },
@@ -64,14 +65,15 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
         .transpose()
         .during(|| "looking for the release image with the boot assets".to_owned())?;
 
-    let wants_extensions = needed.contains(&BootAsset::Initramfs);
-    let extensions = target
-        .input
-        .system_extensions
-        .iter()
-        .filter(|_| wants_extensions)
-        .map(|asset| extension(asset, &platform, sources))
-        .collect::<Result<_>>()?;
+    let mut extensions = Vec::new();
+    if needed.contains(&BootAsset::Initramfs) {
+        for asset in &target.input.system_extensions {
+            extensions.push(extension(asset, &platform, sources)?);
+        }
+        let config = &target.customization.embedded_machine_configuration;
+        let config = (!config.is_empty()).then(|| embedded_config(config));
+        extensions.extend(choices.schematic.clone().into_iter().chain(config).map(virtual_one));
+    }
     if let Some(splash) = &choices.splash {
         present(&splash.to_string_lossy(), "the splash picture")?;
     }
@@ -139,6 +141,11 @@ fn extension(asset: &ContainerAsset, platform: &Platform, sources: &Set) -> Resu
         .get(&reference, platform)
         .during(|| format!("looking for the extension {image_ref}"))?;
     Ok(Extension { name: image_ref.clone(), source: ExtensionSource::Image(pinned(image)) })
+}
+
+fn virtual_one(extension: VirtualExtension) -> Extension {
+    let name = extension.metadata.name.clone();
+    Extension { name, source: ExtensionSource::Virtual(extension) }
 }
 
 /// An OCI layout that holds one image, which needs no name.

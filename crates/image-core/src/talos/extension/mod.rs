@@ -6,11 +6,11 @@ mod virtual_extension;
 
 pub use microcode::{Microcode, microcode};
 pub use range::VersionRange;
-pub use virtual_extension::VirtualExtension;
+pub use virtual_extension::{VirtualExtension, embedded_config};
 
 use super::{Error, Quirk, Result, TalosVersion, yaml, yaml::Yaml};
-use serde::{Deserialize, Deserializer, Serialize};
-use sha2::{Digest as _, Sha256};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
 
 /// The file at the root of an extension's image that says what it is.
 pub const MANIFEST: &str = "manifest.yaml";
@@ -21,8 +21,9 @@ pub const CONFIG: &str = "extensions.yaml";
 /// The only extended attribute of an extension's files that is kept.
 pub const LABEL_XATTR: &str = "security.selinux";
 
-/// What an extension's `manifest.yaml` says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What an extension's `manifest.yaml` says. A schematic in `extra_info` may hold a machine
+/// configuration, and with it secrets: printed for debugging, it is left out.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Metadata {
     /// Its name.
     pub name: String,
@@ -36,6 +37,18 @@ pub struct Metadata {
     pub talos: String,
     /// Anything else; Image Factory keeps the schematic here.
     pub extra_info: String,
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metadata")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("author", &self.author)
+            .field("description", &self.description)
+            .field("talos", &self.talos)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Deserialize)]
@@ -226,30 +239,6 @@ pub fn modules_dir(version: &TalosVersion) -> &'static str {
     if version.has(Quirk::UsrMerge) { "usr/lib/modules" } else { "lib/modules" }
 }
 
-/// The extension that carries a machine configuration; it comes after those of the request.
-pub fn embedded_config(config: &str) -> Metadata {
-    use std::fmt::Write as _;
-
-    let mut version = String::new();
-    for byte in Sha256::digest(config) {
-        // Writing to a string cannot fail.
-        let _ = write!(version, "{byte:02x}");
-    }
-    Metadata {
-        name: "embedded-config".to_owned(),
-        version,
-        author: "Imager".to_owned(),
-        description: "Virtual extension which embeds the machine configuration.".to_owned(),
-        talos: ">= 1.0.0".to_owned(),
-        extra_info: String::new(),
-    }
-}
-
-/// Where [`embedded_config`] has the configuration, below its root; mode 0400.
-pub const EMBEDDED_CONFIG: &str = "usr/local/etc/talos/config.yaml";
-/// The [`LABEL_XATTR`] of that file.
-pub const EMBEDDED_CONFIG_LABEL: &str = "system_u:object_r:system_state_t:s0";
-
 /// The extension with the module dependencies of all others, for the kernel of this release:
 /// what depmod wrote, under [`modules_dir`]. It comes last.
 pub fn module_dependencies(kernel_release: &str) -> Metadata {
@@ -316,21 +305,6 @@ metadata:
             [("0.sqsh", &metadata), ("1.sqsh", &plain), (MODULE_DEPENDENCIES_IMAGE, &modules)];
         assert_eq!(config(layers), include_str!("../../../tests/golden/extensions.yaml"));
         assert_eq!(config([]), "layers: []\n");
-    }
-
-    #[test]
-    fn embedded_configuration() {
-        let expected = "version: v1alpha1
-metadata:
-    name: embedded-config
-    version: 2a5c1276ba1c0a483d83c671b8276645063d9bdb257415a6b259223fffdeb619
-    author: Imager
-    description: Virtual extension which embeds the machine configuration.
-    compatibility:
-        talos:
-            version: '>= 1.0.0'
-";
-        assert_eq!(embedded_config("machine: {}\n").to_manifest(), expected);
     }
 
     #[test]

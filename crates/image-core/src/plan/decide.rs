@@ -71,26 +71,27 @@ fn check_parts(target: &Target) -> Result<()> {
 
 /// Refuses what nothing is written as yet.
 fn check_form(target: &Target) -> Result<()> {
-    let (mut what, mut flags) = (Vec::new(), Vec::new());
-    match &target.output {
+    let packing = target.out_format;
+    let disk = match &target.output {
         profile::Output::Installer => {
             return unsupported("the installer image is not supported yet");
         }
-        profile::Output::Image(disk) if disk.format != DiskFormat::Raw => {
-            what.push(format!("disk format {}", disk.format));
-            flags.push("--disk-format raw");
-        }
-        _ => {}
+        profile::Output::Image(disk) if disk.format != DiskFormat::Raw => Some(disk.format),
+        _ => None,
+    };
+    match (disk, packing) {
+        (None, OutFormat::Raw) => Ok(()),
+        (None, _) => unsupported(format!(
+            "packing as {packing} is not supported yet: ask for --out-format raw"
+        )),
+        (Some(disk), OutFormat::Raw) => unsupported(format!(
+            "disk format {disk} is not supported yet: ask for --disk-format raw"
+        )),
+        (Some(disk), _) => unsupported(format!(
+            "disk format {disk} packed as {packing} is not supported yet: ask for \
+             --disk-format raw --out-format raw"
+        )),
     }
-    if target.out_format != OutFormat::Raw {
-        what.push(format!("packing as {}", target.out_format));
-        flags.push("--out-format raw");
-    }
-    if what.is_empty() {
-        return Ok(());
-    }
-    let (what, flags) = (what.join(" and "), flags.join(" "));
-    unsupported(format!("{what} is not supported yet: ask for {flags}"))
 }
 
 /// Refuses media that boot through GRUB; `asked` is the bootloader the request names. What comes

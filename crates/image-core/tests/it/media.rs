@@ -9,28 +9,37 @@ use image_core::{
         report::{Initramfs, Medium, Uki, Volume},
     },
     fake,
+    formats::{initramfs, squashfs},
     plan::{self, Choices, Plan},
-    talos::{Arch, Profile},
+    talos::{
+        Arch, Profile,
+        extension::{Metadata, VirtualExtension},
+    },
+    tree::{Tree, TreePath},
 };
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
 const VERSION: &str = "v1.11.0";
 const UKI: &str = "EFI/Linux/Talos-v1.11.0.efi";
 
-fn build(request: &str) -> Blob {
+/// Makes what `request` asks for, of `version` with two extensions.
+fn build_of(version: &str, request: &str, choices: &Choices) -> Blob {
     let request = format!(
-        "{request}\nversion: {VERSION}\ninput:\n  systemExtensions:\n  \
+        "{request}\nversion: {version}\ninput:\n  systemExtensions:\n  \
          - imageRef: siderolabs/intel-ucode:20251111\n  - imageRef: siderolabs/hello:1.0.0\n"
     );
     let profile = Profile::from_yaml(&request).unwrap();
-    let sources = fake::sources(&VERSION.parse().unwrap()).unwrap();
-    let choices = Choices::default();
-    let plan = Plan::new(plan::resolve(&profile, &choices, &sources).unwrap(), &choices).unwrap();
+    let sources = fake::sources(&version.parse().unwrap()).unwrap();
+    let plan = Plan::new(plan::resolve(&profile, choices, &sources).unwrap(), choices).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let scratch = Scratch::new(scratch.path());
     let threads = NonZeroUsize::MIN;
     let cx = Context { sources: &sources, scratch: &scratch, threads, observer: &Silent };
     assemble::execute(&plan, &cx).unwrap().blob
+}
+
+fn build(request: &str) -> Blob {
+    build_of(VERSION, request, &Choices::default())
 }
 
 fn disk(arch: Arch, sector: u32) -> Blob {
@@ -62,6 +71,15 @@ fn parts(medium: &Blob) -> BTreeMap<String, Vec<u8>> {
         .filter(|part| part.blob.len() < 1 << 26)
         .map(|part| (part.name, bytes(&part.blob)))
         .collect()
+}
+
+/// A squashfs of an initramfs, and the compressor it names.
+fn extension(initramfs: &Blob, image: &str) -> (Tree, squashfs::Algorithm) {
+    let segments = initramfs::segments(initramfs, 1 << 26).unwrap();
+    let image = initramfs::file(&segments, image, 1 << 20, 1 << 26).unwrap().unwrap().into();
+    let algorithm = squashfs::Superblock::parse(&image).unwrap().algorithm;
+    let tree = squashfs::read(&image, &Scratch::new(""), 1 << 20, &|_| true).unwrap();
+    (tree, algorithm)
 }
 
 /// A file of the release.
@@ -172,6 +190,84 @@ fn kernels_initramfs_command_lines_and_ukis() {
     let medium = of_kind("cmdline");
     let Medium::Cmdline { cmdline } = examine::inspect(&medium).unwrap().medium else { panic!() };
     assert!(cmdline.contains("talos.platform=metal"), "{cmdline}");
+}
+
+#[test]
+fn virtual_extensions_come_last_and_hold_what_they_should() {
+    let config = "apiVersion: v1alpha1\nkind: HostnameConfig\nhostname: secret\n";
+    let path = "usr/local/share/schematic/376567988ad3";
+    let schematic = VirtualExtension {
+        metadata: Metadata {
+            name: "schematic".to_owned(),
+            version: "376567988ad3".to_owned(),
+            author: "Someone".to_owned(),
+            description: String::new(),
+            talos: ">= 1.0.0".to_owned(),
+            extra_info: "customization: {secret: 1}\n".to_owned(),
+        },
+        path: path.to_owned(),
+        content: String::new(),
+        mode: 0o644,
+        label: None,
+    };
+    let choices = Choices { schematic: Some(schematic), ..Choices::default() };
+    let request = |kind| {
+        format!(
+            "baseProfileName: metal\narch: amd64\noutput: {{kind: {kind}, outFormat: raw}}\n\
+             customization: {{embeddedMachineConfiguration: {config:?}}}"
+        )
+    };
+    let medium = build_of("v1.12.0", &request("initramfs"), &choices);
+    let inspected = examine::inspect(&medium).unwrap();
+    let printed = format!("{inspected:?}{}", serde_json::to_string(&inspected).unwrap());
+    assert!(!printed.contains("secret"), "{printed}");
+    let Medium::Initramfs(found) = inspected.medium else { panic!() };
+    let names: Vec<_> = found.extensions.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["intel-ucode", "hello", "schematic", "embedded-config"]);
+    let (tree, _) = extension(&medium, "2.sqsh");
+    assert_eq!(tree.file(path).unwrap().len(), 0);
+    let (tree, _) = extension(&medium, "3.sqsh");
+    let file = TreePath::new("usr/local/etc/talos/config.yaml").unwrap();
+    let node = tree.get(&file).unwrap();
+    assert_eq!((node.mode, bytes(node.content().unwrap())), (0o400, config.as_bytes().to_vec()));
+    assert_eq!(node.xattrs["security.selinux"], b"system_u:object_r:system_state_t:s0");
+
+    assert_eq!(
+        bytes(&build_of("v1.12.0", &request("kernel"), &choices)),
+        asset(Arch::Amd64, "vmlinuz")
+    );
+}
+
+#[test]
+fn versions_before_systemd_boot() {
+    let choices = Choices::default();
+    let metal = |version, output| {
+        let request = format!("baseProfileName: metal\narch: amd64\noutput: {{{output}}}");
+        build_of(version, &request, &choices)
+    };
+    for (version, joined, each) in [
+        ("v1.2.0", "xz", squashfs::Algorithm::Xz),
+        ("v1.7.0", "xz", squashfs::Algorithm::Xz),
+        ("v1.8.0", "zstd", squashfs::Algorithm::Zstd),
+    ] {
+        let medium = metal(version, "kind: initramfs, outFormat: raw");
+        let Medium::Initramfs(found) = examine::inspect(&medium).unwrap().medium else { panic!() };
+        let compressions: Vec<_> =
+            found.segments.iter().map(|it| it.compression.as_str()).collect();
+        assert_eq!(compressions, ["none", "none", joined]);
+        assert_eq!(found.microcode.len(), 1, "from below /lib/firmware");
+        let (tree, algorithm) = extension(&medium, "1.sqsh");
+        assert_eq!(bytes(tree.file("usr/local/share/hello/greeting").unwrap()), b"hello\n");
+        assert_eq!(algorithm, each, "{version}");
+    }
+    let medium = metal("v1.9.0", "kind: uki, outFormat: raw");
+    assert!(!parts(&medium).keys().any(|name| name.starts_with("profiles/")));
+    let medium = metal("v1.7.0", "outFormat: raw, imageOptions: {bootloader: sd-boot}");
+    let Medium::Disk(disk) = examine::inspect(&medium).unwrap().medium else { panic!() };
+    let partitions: Vec<_> =
+        disk.partitions.iter().map(|it| (it.label.as_str(), it.size >> 20)).collect();
+    let expected = [("EFI", 1101), ("META", 1), ("STATE", 100), ("EPHEMERAL", 42)];
+    assert_eq!(partitions, expected);
 }
 
 #[test]

@@ -3,63 +3,204 @@
 //! `UPDATE_GOLDEN=1 cargo test -p image-core --test it plans` writes them anew.
 
 use image_core::{
+    error::{Error, ErrorKind},
     fake,
     formats::oci::{self, Encoding},
     plan::{self, Choices, Plan},
     sources::{Layout, Set},
-    talos::{Arch, Profile},
+    talos::{
+        Arch, Profile,
+        extension::{Metadata, VirtualExtension},
+    },
 };
 use std::{fs, path::Path, sync::Arc};
 
-const VERSION: &str = "v1.11.0";
+const SECRET: &str = "c3VwZXJzZWNyZXQ";
 
 /// A mirror whose digests no compressor has a say in.
 fn sources() -> Set {
     let plain = |name: &str, tree| fake::image(name, &tree, &Arch::ALL, Encoding::Plain).unwrap();
     let hello = [("usr/bin/hello", "hello\n".into())];
     let hello = fake::extension("hello", "1.0.0", ">= v1.0.0", &hello).unwrap();
-    let images = [
-        plain("siderolabs/imager:v1.11.0", fake::release().unwrap()),
-        plain("siderolabs/hello:1.0.0", hello),
-    ];
+    let mut images = vec![plain("siderolabs/hello:1.0.0", hello)];
+    for version in ["v1.7.0", "v1.9.0", "v1.11.0", "v1.12.0"] {
+        let name = format!("siderolabs/imager:{version}");
+        images.push(plain(&name, fake::release().unwrap()));
+    }
     Set::new(vec![Arc::new(Layout::tree("oci:mirror", oci::layout(&images).unwrap()).unwrap())])
+}
+
+/// The plan for `request`, with a schematic's extension where asked for.
+fn plan(request: &str, schematic: bool) -> Result<Plan, Error> {
+    let metadata = Metadata {
+        name: "schematic".to_owned(),
+        version: "376567988ad3".to_owned(),
+        author: "Someone".to_owned(),
+        description: "A schematic".to_owned(),
+        talos: ">= 1.0.0".to_owned(),
+        extra_info: format!("customization: {{embeddedMachineConfiguration: {SECRET}}}\n"),
+    };
+    let schematic = schematic.then(|| VirtualExtension {
+        metadata,
+        path: "usr/local/share/schematic/376567988ad3".to_owned(),
+        content: SECRET.to_owned(),
+        mode: 0o644,
+        label: None,
+    });
+    let extension = "input: {systemExtensions: [{imageRef: siderolabs/hello:1.0.0}]}";
+    let profile = Profile::from_yaml(&format!("{request}\n{extension}\n"))?;
+    let choices = Choices { epoch: 1_700_000_000, schematic, ..Choices::default() };
+    Plan::new(plan::resolve(&profile, &choices, &sources())?, &choices)
 }
 
 #[test]
 fn every_plan_is_the_one_agreed_on() {
-    let disk =
-        "output: {outFormat: raw, imageOptions: {bootloader: sd-boot, diskSectorSize: SIZE}}";
-    let asked = |kind: &str| format!("baseProfileName: iso\narch: amd64\noutput: {{kind: {kind}}}");
-    let iso = "output: {isoOptions: {bootloader: sd-boot}}";
-    let sources = sources();
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let base = |name: &str, arch: &str, version: &str, more: &str| {
+        format!("baseProfileName: {name}\narch: {arch}\nversion: {version}\n{more}")
+    };
+    let iso = |arch| base("iso", arch, "v1.11.0", "output: {isoOptions: {bootloader: sd-boot}}");
+    let disk = |arch, sector: u32, more: &str| {
+        let options = format!("{{bootloader: sd-boot, diskSectorSize: {sector}}}");
+        let output = format!("output: {{outFormat: raw, imageOptions: {options}}}\n{more}");
+        base("metal", arch, "v1.11.0", &output)
+    };
+    let of_kind = |kind: &str, version, more: &str| {
+        base("iso", "amd64", version, &format!("output: {{kind: {kind}}}\n{more}"))
+    };
+    let meta = "customization: {metaContents: [{key: 0xa, value: text}]}";
+    let arguments = "customization: {extraKernelArgs: [a=b, -selinux]}";
+    let config = format!("{{apiVersion: v1alpha1, kind: HostNameConfig, hostname: {SECRET}}}");
+    let config = format!("customization: {{embeddedMachineConfiguration: {config:?}}}");
+    let nocloud =
+        "platform: nocloud\noutput: {kind: iso, outFormat: raw, isoOptions: {bootloader: sd-boot}}";
+    let plain = "version: v1.12.0\nbaseProfileName: metal-uki\narch: arm64";
     for (name, request) in [
-        ("iso-amd64", format!("baseProfileName: iso\narch: amd64\n{iso}")),
-        ("iso-arm64", format!("baseProfileName: iso\narch: arm64\n{iso}")),
-        (
-            "metal-512",
-            format!("baseProfileName: metal\narch: amd64\n{}", disk.replace("SIZE", "512")),
-        ),
-        (
-            "metal-4096",
-            format!("baseProfileName: metal\narch: arm64\n{}", disk.replace("SIZE", "4096"))
-                + "\ncustomization: {metaContents: [{key: 0xa, value: text}]}",
-        ),
-        ("uki", "baseProfileName: metal-uki\narch: amd64".to_owned()),
-        ("initramfs", asked("initramfs")),
-        ("cmdline", asked("cmdline") + "\ncustomization: {extraKernelArgs: [a=b, -selinux]}"),
-        ("kernel", asked("kernel")),
+        ("iso-amd64", iso("amd64")),
+        ("iso-arm64", iso("arm64")),
+        ("iso-nocloud", format!("arch: amd64\nversion: v1.12.0\n{nocloud}")),
+        ("metal-512", disk("amd64", 512, "")),
+        ("metal-4096", disk("arm64", 4096, meta)),
+        ("uki", base("metal-uki", "amd64", "v1.11.0", "")),
+        ("uki-1.9", base("metal-uki", "amd64", "v1.9.0", "")),
+        ("uki-schematic", plain.to_owned()),
+        ("initramfs", of_kind("initramfs", "v1.11.0", "")),
+        ("initramfs-1.7", of_kind("initramfs", "v1.7.0", "")),
+        ("initramfs-config", of_kind("initramfs", "v1.12.0", &config)),
+        ("cmdline", of_kind("cmdline", "v1.11.0", arguments)),
+        ("kernel", of_kind("kernel", "v1.11.0", "")),
     ] {
-        let extension = "input: {systemExtensions: [{imageRef: siderolabs/hello:1.0.0}]}";
-        let request = format!("{request}\nversion: {VERSION}\n{extension}\n");
-        let profile = Profile::from_yaml(&request).unwrap();
-        let choices = Choices { epoch: 1_700_000_000, ..Choices::default() };
-        let plan = Plan::new(plan::resolve(&profile, &choices, &sources).unwrap(), &choices);
-        let plan = serde_json::to_string_pretty(&plan.unwrap()).unwrap() + "\n";
+        let plan = plan(&request, name == "uki-schematic").unwrap();
+        assert!(!format!("{plan:?}").contains(SECRET), "{plan:?}");
+        let plan = serde_json::to_string_pretty(&plan).unwrap() + "\n";
+        assert!(!plan.contains(SECRET), "{plan}");
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let golden = directory.join(format!("{name}.plan.json"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&golden, &plan).unwrap();
         }
         assert_eq!(plan, fs::read_to_string(&golden).unwrap_or_default(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
+    use ErrorKind::{Input, Unsupported};
+    let sd_boot = "imageOptions: {bootloader: sd-boot}";
+    for (base, version, output, kind, expected) in [
+        ("iso", "1.1.0", "", Unsupported, "Talos v1.1.0 is not supported, only v1.2.0 and later"),
+        (
+            "iso",
+            "1.9.5",
+            "isoOptions: {bootloader: sd-boot}",
+            Unsupported,
+            "the ISO of Talos v1.9.5 boots through GRUB, which is not supported yet: ask for \
+             --output-kind uki, or for Talos v1.10.0 or later",
+        ),
+        (
+            "metal",
+            "1.7.0",
+            "outFormat: raw",
+            Unsupported,
+            "the disk image of Talos v1.7.0 boots through GRUB, which is not supported yet: ask \
+             for --bootloader sd-boot, which boots on UEFI, or for Talos v1.10.0 or later",
+        ),
+        (
+            "metal",
+            "1.4.8",
+            &format!("outFormat: raw, {sd_boot}"),
+            Unsupported,
+            "the disk image of Talos v1.4.8 boots through GRUB, which is not supported yet: ask \
+             for --output-kind kernel, initramfs and cmdline, or for Talos v1.10.0 or later",
+        ),
+        (
+            "iso",
+            "1.12.0",
+            "isoOptions: {bootloader: dual-boot}",
+            Unsupported,
+            "the ISO of Talos v1.12.0 boots through GRUB, which is not supported yet: ask for \
+             --bootloader sd-boot, which boots on UEFI",
+        ),
+        ("metal-uki", "1.4.0", "", Unsupported, "Talos v1.4.0 has no unified kernel image"),
+        (
+            "oracle",
+            "1.11.0",
+            "outFormat: raw",
+            Unsupported,
+            "disk format qcow2 is not supported yet: ask for --disk-format raw",
+        ),
+        (
+            "vmware",
+            "1.11.0",
+            "outFormat: .xz",
+            Unsupported,
+            "disk format ova packed as .xz is not supported yet: ask for --disk-format raw \
+             --out-format raw",
+        ),
+        (
+            "metal",
+            "1.7.0",
+            "outFormat: raw, imageOptions: {bootloader: sd-boot, diskSize: 1000000000}",
+            Input,
+            "the partitions need 1263534080 bytes and the disk has 1000000000: ask for \
+             --disk-size 1263534080 or more",
+        ),
+        ("installer", "1.11.0", "", Unsupported, "the installer image is not supported yet"),
+    ] {
+        let request = format!(
+            "baseProfileName: {base}\narch: amd64\nversion: {version}\noutput: {{{output}}}"
+        );
+        let error = plan(&request, false).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (kind, expected), "{request}");
+    }
+    let secret = format!(
+        "baseProfileName: metal-uki\narch: amd64\nversion: 1.12.0\n\
+         customization: {{embeddedMachineConfiguration: 'token: {SECRET}: {SECRET}'}}"
+    );
+    let error = plan(&secret, false).unwrap_err();
+    let message = "machine configuration: line 1 column 23: mapping values are not allowed in \
+                   this context";
+    assert_eq!((error.kind(), error.to_string().as_str()), (Input, message));
+    assert!(!format!("{error:?}").contains(SECRET));
+}
+
+#[test]
+fn every_platform_has_media() {
+    for platform in image_core::talos::Platform::ALL {
+        for arch in Arch::ALL {
+            for output in [
+                "{kind: kernel, outFormat: raw}",
+                "{kind: cmdline, outFormat: raw}",
+                "{kind: initramfs, outFormat: raw}",
+                "{kind: uki, outFormat: raw}",
+                "{kind: iso, outFormat: raw}",
+                "{kind: image, outFormat: raw, imageOptions: {diskFormat: raw, diskSize: 8589934592}}",
+            ] {
+                let request = format!(
+                    "platform: {platform}\narch: {arch}\nversion: v1.12.0\noutput: {output}"
+                );
+                let plan = plan(&request, false).unwrap();
+                assert!(!plan.file_name.is_empty());
+            }
+        }
     }
 }

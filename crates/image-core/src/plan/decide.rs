@@ -128,9 +128,13 @@ fn check_boot(target: &Target, asked: Option<Bootloader>) -> Result<Option<Strin
         };
         format!("{instead}, or for Talos v1.10.0 or later")
     };
+    let asked = match asked {
+        Some(Bootloader::SdBoot) | None => String::new(),
+        Some(other) => format!("bootloader {other}: "),
+    };
     unsupported(format!(
-        "the {medium} of Talos {version} boots through GRUB, which is not supported yet: ask for \
-         {instead}"
+        "{asked}the {medium} of Talos {version} boots through GRUB, which is not supported yet: \
+         ask for {instead}"
     ))
 }
 

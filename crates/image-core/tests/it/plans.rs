@@ -73,7 +73,6 @@ fn every_plan_is_the_one_agreed_on() {
     let config = format!("customization: {{embeddedMachineConfiguration: {config:?}}}");
     let nocloud =
         "platform: nocloud\noutput: {kind: iso, outFormat: raw, isoOptions: {bootloader: sd-boot}}";
-    let plain = "version: v1.12.0\nbaseProfileName: metal-uki\narch: arm64";
     for (name, request) in [
         ("iso-amd64", iso("amd64")),
         ("iso-arm64", iso("arm64")),
@@ -82,7 +81,7 @@ fn every_plan_is_the_one_agreed_on() {
         ("metal-4096", disk("arm64", 4096, meta)),
         ("uki", base("metal-uki", "amd64", "v1.11.0", "")),
         ("uki-1.9", base("metal-uki", "amd64", "v1.9.0", "")),
-        ("uki-schematic", plain.to_owned()),
+        ("uki-schematic", base("metal-uki", "arm64", "v1.12.0", "")),
         ("initramfs", of_kind("initramfs", "v1.11.0", "")),
         ("initramfs-1.7", of_kind("initramfs", "v1.7.0", "")),
         ("initramfs-config", of_kind("initramfs", "v1.12.0", &config)),
@@ -137,8 +136,8 @@ fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
             "1.12.0",
             "isoOptions: {bootloader: dual-boot}",
             Unsupported,
-            "the ISO of Talos v1.12.0 boots through GRUB, which is not supported yet: ask for \
-             --bootloader sd-boot, which boots on UEFI",
+            "bootloader dual-boot: the ISO of Talos v1.12.0 boots through GRUB, which is not \
+             supported yet: ask for --bootloader sd-boot, which boots on UEFI",
         ),
         ("metal-uki", "1.4.0", "", Unsupported, "Talos v1.4.0 has no unified kernel image"),
         (

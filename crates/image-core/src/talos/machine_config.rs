@@ -245,9 +245,10 @@ impl Document {
         if KINDS.contains(&kind.as_str()) {
             return Ok(None);
         }
-        let meant = nearest(kind, KINDS.iter().copied());
-        let meant = meant.map_or(String::new(), |meant| format!(": did you mean {meant}?"));
-        Ok(Some(format!("is of a kind that is not known{meant}")))
+        Ok(Some(match nearest(kind, KINDS.iter().copied()) {
+            Some(meant) => format!("is of a kind that is not known: did you mean {meant}?"),
+            None => "is of a kind that is not known: a newer Talos may know it".to_owned(),
+        }))
     }
 }
 
@@ -364,7 +365,8 @@ mod tests {
             ),
             (
                 "{apiVersion: v1alpha1, kind: c3VwZXJzZWNyZXQ}",
-                "line 1 column 1: document 1 is of a kind that is not known",
+                "line 1 column 1: document 1 is of a kind that is not known: a newer Talos may \
+                 know it",
             ),
             (
                 "{apiVersion: c3VwZXJzZWNyZXQ, kind: Pod}",

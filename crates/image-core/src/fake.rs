@@ -13,9 +13,9 @@ use crate::{
         oci::{self, Encoding, Platform},
         pe::{Machine, fake},
     },
-    sources::{Layout, Set},
+    sources::{Layout, Set, Source as _},
     talos::{
-        Arch, TalosVersion,
+        Arch, TalosVersion, catalogue,
         extension::{MANIFEST, Metadata, ROOTFS, firmware_dir},
         release::{self, BootAsset},
     },
@@ -100,20 +100,39 @@ pub fn image(name: &str, tree: &Tree, archs: &[Arch], encoding: Encoding) -> Res
     Ok(oci::Named { names: vec![format!("{REGISTRY}/{name}")], images })
 }
 
+/// The tree of a catalogue's image that lists `extensions` by their first names.
+pub fn catalogue(extensions: &[oci::Named]) -> Result<Tree> {
+    let (mut digests, mut descriptions) = (String::new(), String::new());
+    for image in extensions {
+        let layout = Layout::tree("oci:fake", oci::layout(std::slice::from_ref(image))?)?;
+        let (Some(name), Some(one)) = (image.names.first(), image.images.first()) else { continue };
+        let (Ok(reference), Some(platform)) = (name.parse(), &one.descriptor.platform) else {
+            continue;
+        };
+        let Some(found) = layout.find(&reference, platform)? else { continue };
+        let line = format!("{name}@{}", found.root.digest);
+        digests += &format!("{line}\n");
+        descriptions += &format!(
+            "{line}:\n  author: The talos-image authors\n  description: |\n    [core] The fake \
+             extension {}.\n",
+            reference.repository()
+        );
+    }
+    let mut tree = Tree::new();
+    for (path, text) in [(catalogue::DIGESTS, digests), (catalogue::DESCRIPTIONS, descriptions)] {
+        tree.insert(TreePath::new(path)?, Node::file(text, 0o644));
+    }
+    Ok(tree)
+}
+
 /// What a site would have mirrored: the release of `version`, `siderolabs/intel-ucode:20251111`
-/// and `siderolabs/hello:1.0.0`, for both architectures.
+/// and `siderolabs/hello:1.0.0`, for both architectures, and the catalogue of these two.
 pub fn images(version: &TalosVersion) -> Result<Vec<oci::Named>> {
     let update = format!("{}/intel-ucode/06-55-04", firmware_dir(version));
     let update = [(update.as_str(), microcode(0x0005_0654, 0x0200_7006))];
     let hello = [("usr/local/share/hello/greeting", Blob::from("hello\n"))];
     let any = ">= v1.0.0";
-    Ok(vec![
-        image(
-            &release::reference(release::IMAGER, version),
-            &release()?,
-            &Arch::ALL,
-            Encoding::Gzip,
-        )?,
+    let extensions = [
         image(
             "siderolabs/intel-ucode:20251111",
             &extension("intel-ucode", "20251111", any, &update)?,
@@ -126,7 +145,14 @@ pub fn images(version: &TalosVersion) -> Result<Vec<oci::Named>> {
             &Arch::ALL,
             Encoding::Gzip,
         )?,
-    ])
+    ];
+    let [imager, listing] = [release::IMAGER, release::EXTENSIONS]
+        .map(|repository| release::reference(repository, version));
+    let mut images = vec![image(&imager, &release()?, &Arch::ALL, Encoding::Gzip)?];
+    // Of files that are for no machine in particular a mirror keeps one platform's.
+    images.push(image(&listing, &catalogue(&extensions)?, &[Arch::Amd64], Encoding::Gzip)?);
+    images.extend(extensions);
+    Ok(images)
 }
 
 /// [`images`] as a source in memory.

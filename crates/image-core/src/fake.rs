@@ -13,7 +13,7 @@ use crate::{
         oci::{self, Encoding, Platform},
         pe::{Machine, fake},
     },
-    sources::{Layout, Set, Source as _},
+    sources::{Layout, Set},
     talos::{
         Arch, TalosVersion, catalogue,
         extension::{MANIFEST, Metadata, ROOTFS, firmware_dir},
@@ -100,23 +100,20 @@ pub fn image(name: &str, tree: &Tree, archs: &[Arch], encoding: Encoding) -> Res
     Ok(oci::Named { names: vec![format!("{REGISTRY}/{name}")], images })
 }
 
-/// The tree of a catalogue's image that lists `extensions` by their first names.
+/// The tree of a catalogue's image that lists `extensions`, each with its description.
 pub fn catalogue(extensions: &[oci::Named]) -> Result<Tree> {
+    let layout = oci::layout(extensions)?;
+    let index =
+        layout.file("index.json").cloned().unwrap_or_else(Blob::empty).to_vec(oci::MAX_JSON)?;
     let (mut digests, mut descriptions) = (String::new(), String::new());
-    for image in extensions {
-        let layout = Layout::tree("oci:fake", oci::layout(std::slice::from_ref(image))?)?;
-        let (Some(name), Some(one)) = (image.names.first(), image.images.first()) else { continue };
-        let (Ok(reference), Some(platform)) = (name.parse(), &one.descriptor.platform) else {
+    for entry in oci::Index::read(&index)?.manifests {
+        let Some(name) = entry.annotations.get("org.opencontainers.image.ref.name") else {
             continue;
         };
-        let Some(found) = layout.find(&reference, platform)? else { continue };
-        let line = format!("{name}@{}", found.root.digest);
-        digests += &format!("{line}\n");
-        descriptions += &format!(
-            "{line}:\n  author: The talos-image authors\n  description: |\n    [core] The fake \
-             extension {}.\n",
-            reference.repository()
-        );
+        let line = format!("{name}@{}", entry.digest);
+        let said = "author: The talos-image authors\n  description: \"[core] A fake extension\"";
+        digests.extend([&line, "\n"]);
+        descriptions.extend([&line, ":\n  ", said, "\n"]);
     }
     let mut tree = Tree::new();
     for (path, text) in [(catalogue::DIGESTS, digests), (catalogue::DESCRIPTIONS, descriptions)] {
@@ -146,11 +143,11 @@ pub fn images(version: &TalosVersion) -> Result<Vec<oci::Named>> {
             Encoding::Gzip,
         )?,
     ];
-    let [imager, listing] = [release::IMAGER, release::EXTENSIONS]
-        .map(|repository| release::reference(repository, version));
-    let mut images = vec![image(&imager, &release()?, &Arch::ALL, Encoding::Gzip)?];
-    // Of files that are for no machine in particular a mirror keeps one platform's.
-    images.push(image(&listing, &catalogue(&extensions)?, &[Arch::Amd64], Encoding::Gzip)?);
+    let named = |repository| release::reference(repository, version);
+    let mut images = vec![image(&named(release::IMAGER), &release()?, &Arch::ALL, Encoding::Gzip)?];
+    // Of what is for no machine in particular a mirror may keep one platform's.
+    let listing = catalogue(&extensions)?;
+    images.push(image(&named(release::EXTENSIONS), &listing, &[Arch::Amd64], Encoding::Gzip)?);
     images.extend(extensions);
     Ok(images)
 }

@@ -13,8 +13,8 @@ use crate::{
 };
 
 const WHAT: &str = "the catalogue of official extensions";
-/// The most bytes of one of its files; a real one has some 30 KiB.
-const FILE_LIMIT: u64 = 4 << 20;
+/// The most bytes of its files; real ones have some 30 KiB.
+const FILES_LIMIT: u64 = 4 << 20;
 /// The most bytes its image may unpack to.
 const IMAGE_LIMIT: u64 = 64 << 20;
 
@@ -30,7 +30,7 @@ pub fn catalogue(version: &TalosVersion, sources: &Set, scratch: &Scratch) -> Re
         name.parse().map_err(|error| Error::new(ErrorKind::Bug, format!("{error}")))?;
     let image = find(&reference, sources).map_err(|error| lacking(&reference, error))?;
     let rules = Rules {
-        max_selected: 2 * FILE_LIMIT,
+        max_selected: FILES_LIMIT,
         max_unpacked: IMAGE_LIMIT,
         ..Rules::only(&|path| [DIGESTS, DESCRIPTIONS].contains(&path.as_str()))
     };
@@ -41,7 +41,7 @@ pub fn catalogue(version: &TalosVersion, sources: &Set, scratch: &Scratch) -> Re
     let damaged =
         |what: String| Error::new(ErrorKind::Source, what).during(format!("{WHAT} {name}"));
     let text = |file: &str, blob: &Blob| {
-        let bytes = blob.to_vec(FILE_LIMIT).during(|| format!("{WHAT} {name}: {file}"))?;
+        let bytes = blob.to_vec(FILES_LIMIT).during(|| format!("{WHAT} {name}: {file}"))?;
         String::from_utf8(bytes).map_err(|error| {
             let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&b| b == b'\n');
             damaged(format!("{file}: line {}: no UTF-8 text: fetch it again", line.count()))
@@ -141,7 +141,7 @@ mod tests {
         let file = |bytes: &[u8]| Node::file(bytes.to_vec(), 0o644);
         let amd64 = [Arch::Amd64];
         let link = Node::symlink("elsewhere");
-        let large = file(&vec![b'\n'; 9 << 20]);
+        let large = file(&vec![b'\n'; 5 << 20]);
         let bomb = file(&vec![0; 65 << 20]);
         let other = "siderolabs/extensions:v1.12.0";
         let fetch = format!(

@@ -373,13 +373,11 @@ mod tests {
             assert!(error.contains(says), "{error}");
             assert!(error.ends_with(AGAIN) && error.lines().count() == 1, "{error}");
         }
-        let bomb = "a: &a [x,x,x,x,x,x,x,x]\n".to_owned()
-            + &('b'..='j')
-                .map(|c| {
-                    let before = char::from(c as u8 - 1);
-                    format!("{c}: &{c} [{}]\n", vec![format!("*{before}"); 8].join(","))
-                })
-                .collect::<String>();
+        let mut bomb = "a: &a [x,x,x,x,x,x,x,x]\n".to_owned();
+        for (before, next) in ('a'..='i').zip('b'..) {
+            let aliases = vec![format!("*{before}"); 8].join(",");
+            bomb.extend([format!("{next}: &{next} [{aliases}]\n")]);
+        }
         for (descriptions, place) in [
             ("a: {author: x}\n  b: c\n", "line 2"),
             ("- a\n", "line 1"),

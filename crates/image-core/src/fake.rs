@@ -15,7 +15,7 @@ use crate::{
     },
     sources::{Layout, Set},
     talos::{
-        Arch, TalosVersion,
+        Arch, TalosVersion, catalogue,
         extension::{MANIFEST, Metadata, ROOTFS, firmware_dir},
         release::{self, BootAsset},
     },
@@ -100,20 +100,36 @@ pub fn image(name: &str, tree: &Tree, archs: &[Arch], encoding: Encoding) -> Res
     Ok(oci::Named { names: vec![format!("{REGISTRY}/{name}")], images })
 }
 
+/// The tree of a catalogue's image that lists `extensions`, each with its description.
+pub fn catalogue(extensions: &[oci::Named]) -> Result<Tree> {
+    let layout = oci::layout(extensions)?;
+    let index =
+        layout.file("index.json").cloned().unwrap_or_else(Blob::empty).to_vec(oci::MAX_JSON)?;
+    let (mut digests, mut descriptions) = (String::new(), String::new());
+    for entry in oci::Index::read(&index)?.manifests {
+        let Some(name) = entry.annotations.get("org.opencontainers.image.ref.name") else {
+            continue;
+        };
+        let line = format!("{name}@{}", entry.digest);
+        let said = "author: The talos-image authors\n  description: \"[core] A fake extension\"";
+        digests.extend([&line, "\n"]);
+        descriptions.extend([&line, ":\n  ", said, "\n"]);
+    }
+    let mut tree = Tree::new();
+    for (path, text) in [(catalogue::DIGESTS, digests), (catalogue::DESCRIPTIONS, descriptions)] {
+        tree.insert(TreePath::new(path)?, Node::file(text, 0o644));
+    }
+    Ok(tree)
+}
+
 /// What a site would have mirrored: the release of `version`, `siderolabs/intel-ucode:20251111`
-/// and `siderolabs/hello:1.0.0`, for both architectures.
+/// and `siderolabs/hello:1.0.0`, for both architectures, and the catalogue of these two.
 pub fn images(version: &TalosVersion) -> Result<Vec<oci::Named>> {
     let update = format!("{}/intel-ucode/06-55-04", firmware_dir(version));
     let update = [(update.as_str(), microcode(0x0005_0654, 0x0200_7006))];
     let hello = [("usr/local/share/hello/greeting", Blob::from("hello\n"))];
     let any = ">= v1.0.0";
-    Ok(vec![
-        image(
-            &release::reference(release::IMAGER, version),
-            &release()?,
-            &Arch::ALL,
-            Encoding::Gzip,
-        )?,
+    let extensions = [
         image(
             "siderolabs/intel-ucode:20251111",
             &extension("intel-ucode", "20251111", any, &update)?,
@@ -126,7 +142,14 @@ pub fn images(version: &TalosVersion) -> Result<Vec<oci::Named>> {
             &Arch::ALL,
             Encoding::Gzip,
         )?,
-    ])
+    ];
+    let named = |repository| release::reference(repository, version);
+    let mut images = vec![image(&named(release::IMAGER), &release()?, &Arch::ALL, Encoding::Gzip)?];
+    // Of what is for no machine in particular a mirror may keep one platform's.
+    let listing = catalogue(&extensions)?;
+    images.push(image(&named(release::EXTENSIONS), &listing, &[Arch::Amd64], Encoding::Gzip)?);
+    images.extend(extensions);
+    Ok(images)
 }
 
 /// [`images`] as a source in memory.

@@ -1,19 +1,21 @@
-//! What is no extension for this Talos.
+//! What is no extension for this Talos, and what is one but a bad one.
 
 use super::*;
+use image_core::{blob::Scratch, plan, sources::Set};
+use std::sync::Arc;
 
 #[test]
 fn what_is_no_extension_for_this() {
     let rig = Rig::new();
     let any = ">= v1.0.0";
-    let good = good_extension("good", any, "usr/bin/good");
+    let good = good_extension("good", any, "usr/local/bin/good");
     let with = |at: &str, node: Node| {
         let mut tree = good.clone();
         tree.insert(path(at), node);
         tree
     };
     let fifo = Node { kind: NodeKind::Fifo, ..Node::file("", 0o644) };
-    let fifo = with("rootfs/usr/bin/fifo", fifo);
+    let fifo = with("rootfs/usr/local/bin/fifo", fifo);
     let mut no_manifest = good.clone();
     no_manifest.remove(&path("manifest.yaml"));
     let modules = good_extension("modules", any, "usr/lib/modules/6.12.48-fake/x.ko");
@@ -31,7 +33,7 @@ fn what_is_no_extension_for_this() {
             image("unmet", &good_extension("unmet", ">= v1.12.0", "usr/bin/a")),
             image("nonsense-range", &good_extension("range", "about 1.11", "usr/bin/a")),
             image("one", &good),
-            image("other", &with("rootfs/usr/bin/other", Node::file("", 0o755))),
+            image("other", &with("rootfs/usr/local/bin/other", Node::file("", 0o755))),
             image("modules", &modules),
             image("fifo", &fifo),
             raw_image("absolute", tar_of("/rootfs/x", b'0', "")),
@@ -80,11 +82,11 @@ fn what_is_no_extension_for_this() {
             &["bad/one:1", "bad/other:1", "\"good\"", "leave one out"],
         ),
         (ask("modules"), 3, &["bad/modules:1", "kernel modules", "not supported yet"]),
-        (ask("fifo"), 2, &["bad/fifo:1", "rootfs/usr/bin/fifo"]),
+        (ask("fifo"), 2, &["bad/fifo:1", "rootfs/usr/local/bin/fifo"]),
         (ask("absolute"), 5, &["bad/absolute:1", "\"/rootfs/x\""]),
         (ask("up"), 5, &["bad/up:1", "rootfs/../../x"]),
         (ask("random"), 5, &["bad/random:1", "tar"]),
-        ("build {dir}/fifo.yaml".into(), 2, &["fifo.tar", "rootfs/usr/bin/fifo"]),
+        ("build {dir}/fifo.yaml".into(), 2, &["fifo.tar", "rootfs/usr/local/bin/fifo"]),
         ("build {dir}/random.yaml".into(), 2, &["random.tar", "tar"]),
         ("build {dir}/nowhere.yaml".into(), 2, &["/nowhere.tar"]),
         ("build {dir}/nodir.yaml".into(), 2, &["/nowhere"]),
@@ -92,4 +94,88 @@ fn what_is_no_extension_for_this() {
     let rows: Vec<_> =
         rows.iter().map(|(line, code, says)| (line.as_str(), *code, *says)).collect();
     rig.refuses(&rows);
+}
+
+#[test]
+fn what_is_wrong_with_an_extension_is_warned_of() {
+    let rig = Rig::new();
+    let any = ">= v1.0.0";
+    let of = |name: &str, talos: &str, files: &[(&str, u32)]| {
+        let mut tree = fake::extension(name, "1", talos, &[]).unwrap();
+        for (file, mode) in files {
+            tree.insert(path(&format!("rootfs/{file}")), Node::file("content", *mode));
+        }
+        image(name, &tree)
+    };
+    let ucode = "usr/lib/firmware/intel-ucode/06-55-04";
+    rig.extensions(
+        "extensions",
+        &[
+            of("fine", any, &[("usr/local/bin/fine", 0o755), ("etc/cri/conf.d/fine.part", 0o644)]),
+            of("everywhere", any, &[("opt/a", 0o644), ("opt/b", 0o644), ("usr/local/c", 0o644)]),
+            of("open", "", &[("usr/local/a", 0o666)]),
+            of("unmerged", any, &[("lib/firmware/x.bin", 0o644)]),
+            of("empty", any, &[]),
+            of("acme-ucode", any, &[("usr/local/x", 0o644)]),
+            of("garbled-ucode", any, &[(ucode, 0o644)]),
+        ],
+    );
+    let rows: &[(&str, &[&[&str]])] = &[
+        ("fine", &[]),
+        ("everywhere", &[&["opt/a and 1 more", "usr/local"]]),
+        (
+            "open",
+            &[
+                &["manifest.yaml", "compatibility.talos.version", "write which"],
+                &["usr/local/a", "chmod o-w"],
+            ],
+        ),
+        ("unmerged", &[&["lib: this directory", "usr/lib"]]),
+        ("empty", &[&["rootfs/ holds no file", "leave it out"]]),
+        ("acme-ucode", &[&["usr/lib/firmware holds nothing", "rebuild it"]]),
+        ("garbled-ucode", &[&[ucode, "the kernel will not load it"]]),
+    ];
+    let mut wrong = Vec::new();
+    for (name, expected) in rows {
+        let line = format!(
+            "build iso --output-kind initramfs --source oci:{{dir}}/extensions \
+             --system-extension-image bad/{name}:1"
+        );
+        let output = rig.command(&line).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let fits = output.status.success()
+            && stderr.lines().count() == expected.len()
+            && stderr.lines().zip(*expected).all(|(line, says)| {
+                line.starts_with(&format!("warning: {name}: "))
+                    && says.iter().all(|it| line.contains(it))
+            });
+        if !fits {
+            wrong.push(format!("{name}: {}: {stderr}", output.status));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_catalogue_pins_what_a_copy_of_one_platform_is_not() {
+    let rig = Rig::new();
+    let version = VERSION.parse().unwrap();
+    let layout = oci::layout(&rig.images).unwrap();
+    let layout = image_core::sources::Layout::tree("oci:good", layout).unwrap();
+    let sources = Set::new(vec![Arc::new(layout)]);
+    let catalogue = plan::catalogue(&version, &sources, &Scratch::new(rig.out())).unwrap();
+    let pinned = &catalogue.find("siderolabs/intel-ucode").unwrap().reference;
+
+    let mut copied = rig.images.clone();
+    for named in &mut copied {
+        named.images.truncate(1);
+    }
+    rig.layout("copied", &copied, |_| {});
+    let ask = format!("build iso --system-extension-image {pinned}");
+    rig.refuses(&[(
+        &format!("{ask} --source oci:{{dir}}/copied"),
+        5,
+        &["intel-ucode:20251111@sha256:", "the tag points at", "skopeo copy --all"],
+    )]);
+    rig.built(&ask);
 }

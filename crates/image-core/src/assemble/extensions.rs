@@ -4,7 +4,7 @@ use super::{Context, assets::unpack};
 use crate::{
     blob::Blob,
     error::{During, Error, ErrorKind, Result},
-    events::Step,
+    events::{Event, Step},
     formats::{oci, tar},
     plan::{self, ExtensionSource, Plan},
     sources::{self, Set},
@@ -93,6 +93,10 @@ fn load_one(extension: &plan::Extension, plan: &Plan, cx: &Context<'_>) -> Resul
              firmware, microcode and programs are"
         );
         return Err(Error::new(ErrorKind::Unsupported, what));
+    }
+    for finding in extension::lint(&metadata, &rootfs, &plan.talos_version, None) {
+        let message = finding.to_string();
+        cx.observer.on(&Event::Warning { subject: &metadata.name, message: &message });
     }
     let firmware_dir = TreePath::new(extension::firmware_dir(&plan.talos_version))?;
     let firmware = rootfs.subtree(&firmware_dir);

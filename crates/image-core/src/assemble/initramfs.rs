@@ -39,7 +39,7 @@ pub(super) fn assemble(
         return Ok(base);
     }
     let mut loaded = extensions::load(&plan.extensions, whole, cx)?;
-    let early = take_microcode(&mut loaded, cx)?;
+    let early = take_microcode(&mut loaded)?;
     let epoch = u32::try_from(whole.epoch).map_err(|_| {
         let what = format!("epoch {} is past 2106, the last year a cpio can hold", whole.epoch);
         Error::new(ErrorKind::Input, what)
@@ -64,37 +64,19 @@ pub(super) fn assemble(
 
 /// Takes CPU microcode out of the extensions' firmware, into the archive the kernel looks at
 /// before all else.
-fn take_microcode(extensions: &mut [Extension], cx: &Context<'_>) -> Result<Option<Tree>> {
+fn take_microcode(extensions: &mut [Extension]) -> Result<Option<Tree>> {
     let (mut intel, mut amd) = (Vec::new(), Vec::new());
     for index in rules::order(extensions.len()) {
-        let Extension { metadata, firmware, .. } = &mut extensions[index];
+        let firmware = &mut extensions[index].firmware;
         let files: Vec<_> = firmware
             .iter()
             .filter_map(|(path, _, node)| Some((path.clone(), node.content()?.clone())))
             .collect();
         for (path, content) in files {
-            let updates = match rules::microcode(path.as_str()) {
-                Some(rules::Microcode::Intel) => {
-                    intel.push(content.clone());
-                    microcode::intel(&content)
-                }
-                Some(rules::Microcode::Amd) => {
-                    amd.push(content.clone());
-                    microcode::amd(&content)
-                }
+            match rules::microcode(path.as_str()) {
+                Some(rules::Microcode::Intel) => intel.push(content),
+                Some(rules::Microcode::Amd) => amd.push(content),
                 None => continue,
-            };
-            // The kernel passes over what is damaged: the machine boots, without the update.
-            let flaw = match updates {
-                Ok(updates) => updates
-                    .iter()
-                    .any(|update| update.checksum_ok == Some(false))
-                    .then(|| "an update's checksum is wrong".to_owned()),
-                Err(error) => Some(error.to_string()),
-            };
-            if let Some(flaw) = flaw {
-                let message = format!("{path}: {flaw}: the kernel will not load it");
-                cx.observer.on(&Event::Warning { subject: &metadata.name, message: &message });
             }
             firmware.remove(&path);
         }

@@ -1,13 +1,16 @@
 //! From a request to a plan: every input pinned, every name, size, GUID and date decided.
 //!
-//! [`resolve`] looks the inputs up; it is the only place that sees a tag. [`Plan::new`] is pure:
-//! the same request and inputs give the same plan. A [`Plan`] is plain data that holds all that
-//! is needed and nothing else; print it, store it, compare it.
+//! [`resolve`] looks the inputs up; it and [`catalogue`], which pins official extensions by their
+//! names, are the only places that see a tag. [`Plan::new`] is pure: the same request and inputs
+//! give the same plan. A [`Plan`] is plain data that holds all that is needed and nothing else;
+//! print it, store it, compare it.
 
+mod catalogue;
 mod decide;
 mod resolve;
 mod seed;
 
+pub use catalogue::catalogue;
 pub use resolve::{Inputs, resolve};
 
 use crate::{

@@ -1,4 +1,4 @@
-//! Looking the inputs up: the only place that sees a tag.
+//! Looking the inputs up: beside the catalogue the only place that sees a tag.
 
 use super::{
     Asset, Choices, Extension, ExtensionSource, Image,

@@ -43,7 +43,8 @@ pub enum Error {
     /// The name's tag points at something else than the name's digest.
     #[error(
         "{place}: {reference} does not fit together, the tag points at {found} here: \
-         leave out the tag or the digest, or bring the image of that digest"
+         bring the image of that digest (if it is of several platforms and only one was copied, \
+         `skopeo copy --all` brings all), or leave out the tag or the digest"
     )]
     TagMoved {
         /// The source.

@@ -1,6 +1,7 @@
 //! What Talos is: data and pure functions. Nothing here opens, reads or writes a file.
 
 mod arch;
+pub mod catalogue;
 pub mod esp;
 pub mod extension;
 pub mod kernel_args;

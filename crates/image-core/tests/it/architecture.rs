@@ -14,7 +14,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("events", &[]),
     ("nearest", &[]),
     ("formats", &["blob", "tree"]),
-    ("talos", &["blob", "formats", "nearest"]),
+    ("talos", &["blob", "formats", "nearest", "tree"]),
     ("sources", &["blob", "tree", "formats", "nearest"]),
     ("error", &["blob", "formats", "sources", "talos", "tree"]),
     ("plan", &["blob", "error", "formats", "sources", "talos"]),

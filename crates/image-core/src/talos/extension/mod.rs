@@ -1,9 +1,11 @@
 //! System extensions: what an extension's image holds, and how the initramfs lists them.
 
+mod lint;
 mod microcode;
 mod range;
 mod virtual_extension;
 
+pub use lint::{Finding, Paths, lint};
 pub use microcode::{Microcode, microcode};
 pub use range::VersionRange;
 pub use virtual_extension::{VirtualExtension, embedded_config};

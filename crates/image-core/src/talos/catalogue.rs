@@ -167,10 +167,10 @@ impl Catalogue {
                 let candidate = it.name.as_str();
                 let far = distance(&asked, candidate);
                 let longer = asked.chars().count().max(candidate.len());
-                // Who asks for "nvidia" is shown what there is of it.
-                let part = |whole: &str, part: &str| part.len() > 2 && whole.contains(part);
-                (far * 3 <= longer || part(candidate, &asked) || part(&asked, candidate))
-                    .then_some((far, candidate))
+                // Who asks for "nvidia" or "qemu-agent" is shown what there is of it.
+                let of_it = asked.len() > 2 && asked.split('-').all(|it| candidate.contains(it));
+                let in_it = candidate.len() > 2 && asked.contains(candidate);
+                (far * 3 <= longer || of_it || in_it).then_some((far, candidate))
             })
             .collect();
         near.sort_unstable();
@@ -335,6 +335,7 @@ mod tests {
                  nvidia-container-toolkit-production?",
             ),
             ("intel-ucode:1", "did you mean intel-ucode?"),
+            ("nvidia-modules", "did you mean nvidia-open-gpu-kernel-modules-lts?"),
             ("qqq", "its catalogue siderolabs/extensions:v1.11.0 has 5 others"),
             ("", "has 5 others"),
         ] {
@@ -392,6 +393,37 @@ mod tests {
             let error = read.unwrap_err().to_string();
             assert!(error.starts_with("descriptions.yaml: ") && error.contains(place), "{error}");
             assert!(error.lines().count() == 1 && error.len() < 300, "{error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damage_never_panics_and_is_told_in_one_line(
+            flips in proptest::collection::vec((0usize..600, proptest::prelude::any::<char>()), 1..6),
+            digests: bool,
+        ) {
+            let good = line("siderolabs/gvisor:1") + &line("siderolabs/zfs:2");
+            let mut damaged: Vec<char> = if digests {
+                good.chars().collect()
+            } else {
+                let of = |line: &str| format!("{line}:\n  author: x\n  description: |\n    [a] b\n");
+                good.lines().map(of).collect::<String>().chars().collect()
+            };
+            for (at, letter) in flips {
+                let at = at % damaged.len();
+                damaged[at] = letter;
+            }
+            let damaged: String = damaged.into_iter().collect();
+            let version = "1.11.0".parse().unwrap();
+            let read = if digests {
+                Catalogue::read(&version, &damaged, None)
+            } else {
+                Catalogue::read(&version, &good, Some(&damaged))
+            };
+            match read {
+                Ok(read) => assert!(read.extensions().len() <= 2),
+                Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{error}"),
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum Finding {
     /// Modules of a kernel that is not the one they are to go with.
     ForOtherKernel {
         /// Their directory.
-        path: TreePath,
+        path: String,
         /// The release of the kernel.
         wanted: String,
     },

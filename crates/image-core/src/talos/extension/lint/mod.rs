@@ -66,7 +66,7 @@ const MERGED: &[(&str, &str)] = &[
     ("usr/sbin", "usr/bin"),
 ];
 
-/// Where firmware or modules stand that somebody put one directory off.
+/// The directories that somebody may have taken for the one with firmware and modules.
 const LIBRARIES: &[&str] = &["lib", "usr/lib", "usr/local/lib"];
 
 /// Looks through an extension: what its manifest says, and its whole root file system, firmware
@@ -79,111 +79,101 @@ pub fn lint(
     version: &TalosVersion,
     kernel: Option<&str>,
 ) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if metadata.talos.is_empty() {
-        findings.push(Finding::ForAnyTalos);
-    }
-    let files: Vec<(&TreePath, &Node)> = rootfs
-        .iter()
-        .filter(|(.., node)| !node.is_directory())
-        .map(|(path, _, node)| (path, node))
-        .collect();
-    if files.is_empty() {
-        findings.push(Finding::Empty);
-    }
-    places(&mut findings, rootfs, &files, version);
-    modules(&mut findings, metadata, &files, version, kernel);
-    firmware(&mut findings, metadata, &files, version);
+    let files = || rootfs.iter().filter(|(.., node)| !node.is_directory());
+    let paths: Vec<&TreePath> = files().map(|(path, ..)| path).collect();
     let writable = rootfs.iter().filter(|(.., node)| anybody_may_write(node));
+
+    let mut findings = Vec::new();
+    findings.extend(metadata.talos.is_empty().then_some(Finding::ForAnyTalos));
+    findings.extend(paths.is_empty().then_some(Finding::Empty));
+    findings.extend(places(rootfs, &paths, version));
+    findings.extend(modules(metadata, &paths, version, kernel));
+    let place = firmware_dir(version);
+    let lacks_firmware = lacks_firmware(metadata, &paths, version);
+    findings.extend(lacks_firmware.then_some(Finding::NoFirmware { place }));
+    findings.extend(files().filter_map(|(path, _, node)| damaged(path, node, version)));
     findings.extend(Paths::of(writable.map(|(path, ..)| path)).map(Finding::WorldWritable));
     findings
 }
 
-/// Whether anybody may write. Nobody minds a link's mode, nor a directory like /tmp.
-fn anybody_may_write(node: &Node) -> bool {
-    const STICKY: u32 = 0o1000;
-    let shared = node.is_directory() && node.mode & STICKY != 0;
-    node.mode & 0o002 != 0 && !shared && !matches!(node.kind, NodeKind::Symlink(_))
+/// The path from `directory` to what stands below it.
+fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(directory)?.strip_prefix('/')
 }
 
-/// Holds where files stand against where they may and where they would be found.
-fn places(
-    findings: &mut Vec<Finding>,
-    rootfs: &Tree,
-    files: &[(&TreePath, &Node)],
-    version: &TalosVersion,
-) {
+/// Where files stand that may not, or that would not be found there.
+fn places(rootfs: &Tree, files: &[&TreePath], version: &TalosVersion) -> Vec<Finding> {
     let merged = version.has(Quirk::UsrMerge);
-    let hidden: Vec<_> = MERGED
-        .iter()
-        .filter(|_| merged)
-        .filter_map(|(link, target)| Some((TreePath::new(link).ok()?, *target)))
-        .filter(|(link, _)| rootfs.get(link).is_some_and(Node::is_directory))
-        .collect();
-    let misplaced = |place: &'static str| {
-        let name = place.rsplit('/').next().unwrap_or_default();
-        let elsewhere = LIBRARIES.iter().map(move |library| format!("{library}/{name}"));
-        elsewhere.filter(move |other| other != place).filter_map(|it| TreePath::new(&it).ok())
-    };
-    let misplaced: Vec<_> = [firmware_dir(version), modules_dir(version)]
-        .into_iter()
-        .map(|place| (place, misplaced(place).collect::<Vec<_>>()))
-        .collect();
     let allowed = if merged { ALLOWED } else { ALLOWED_BEFORE_MERGE };
+    let links = if merged { MERGED } else { &[] };
+    let hidden =
+        |path: &TreePath| links.iter().any(|(link, _)| below(link, path.as_str()).is_some());
+    let rest = || files.iter().copied().filter(|path| !hidden(path));
+    // As text, as Talos's own rule has it: etc/vulkansc is meant by etc/vulkan.
+    let may_stand = |path: &TreePath| allowed.iter().any(|start| path.as_str().starts_with(start));
 
-    let rest = files.iter().map(|(path, _)| *path);
-    let rest: Vec<_> =
-        rest.filter(|path| !hidden.iter().any(|(link, _)| path.strip(link).is_some())).collect();
-    let below = |path: &TreePath, any: &[TreePath]| any.iter().any(|it| path.strip(it).is_some());
-    findings.extend(hidden.into_iter().map(|(path, target)| Finding::HidesLink { path, target }));
-    for (place, elsewhere) in &misplaced {
-        let files = Paths::of(rest.iter().copied().filter(|path| below(path, elsewhere)));
+    let directories = rootfs.iter().filter(|(.., node)| node.is_directory());
+    let mut findings: Vec<_> = directories
+        .filter_map(|(path, ..)| {
+            let (_, target) = links.iter().find(|(link, _)| *link == path.as_str())?;
+            Some(Finding::HidesLink { path: path.clone(), target })
+        })
+        .collect();
+    for place in [firmware_dir(version), modules_dir(version)] {
+        let misplaced = rest().filter(|path| belongs(path, version) == Some(place));
+        let files = Paths::of(misplaced);
         findings.extend(files.map(|files| Finding::Misplaced { files, place }));
     }
-    let outside = rest.into_iter().filter(|path| {
-        // As text, as Talos's own rule has it: etc/vulkansc is meant by etc/vulkan.
-        !allowed.iter().any(|start| path.as_str().starts_with(start))
-            && !misplaced.iter().any(|(_, elsewhere)| below(path, elsewhere))
-    });
+    let outside = rest().filter(|path| belongs(path, version).is_none() && !may_stand(path));
     findings.extend(Paths::of(outside).map(Finding::Outside));
+    findings
 }
 
-/// Holds kernel modules against the Talos and the kernel they are to go with.
+/// Where a file belongs that stands where another version of Talos, or none, would look for it.
+fn belongs(path: &TreePath, version: &TalosVersion) -> Option<&'static str> {
+    let path = path.as_str();
+    let in_library = LIBRARIES.iter().find_map(|library| below(library, path))?;
+    let place = match in_library.split_once('/')?.0 {
+        "firmware" => firmware_dir(version),
+        "modules" => modules_dir(version),
+        _ => return None,
+    };
+    below(place, path).is_none().then_some(place)
+}
+
+/// What is wrong with kernel modules for the Talos and the kernel they are to go with.
 fn modules(
-    findings: &mut Vec<Finding>,
     metadata: &Metadata,
-    files: &[(&TreePath, &Node)],
+    files: &[&TreePath],
     version: &TalosVersion,
     kernel: Option<&str>,
-) {
-    let Ok(directory) = TreePath::new(modules_dir(version)) else { return };
-    let modules: Vec<(&TreePath, TreePath)> =
-        files.iter().filter_map(|(path, _)| Some((*path, path.strip(&directory)?))).collect();
+) -> Vec<Finding> {
+    let directory = modules_dir(version);
+    let modules: Vec<_> =
+        files.iter().filter_map(|path| Some((*path, below(directory, path.as_str())?))).collect();
+    let mut findings = Vec::new();
     if modules.is_empty() {
-        return;
+        return findings;
     }
     // Extensions of modules are versioned v1.11.0 or 2.3.4-v1.11.0; others may end like that too.
-    let named = named_talos(&metadata.version)
-        .filter(|named| named.release()[0] == version.release()[0])
-        .filter(|named| named.release()[1] != version.release()[1]);
-    findings.extend(named.map(|named| Finding::ForOtherTalos {
+    let [major, minor, _] = version.release();
+    let other = named_talos(&metadata.version)
+        .filter(|named| named.release()[0] == major && named.release()[1] != minor);
+    findings.extend(other.map(|named| Finding::ForOtherTalos {
         version: metadata.version.clone(),
         named,
         wanted: version.clone(),
     }));
-    let stray = modules.iter().filter(|(_, below)| below.components().count() < 2);
+    let stray = modules.iter().filter(|(_, rest)| !rest.contains('/'));
     findings.extend(Paths::of(stray.map(|(path, _)| *path)).map(Finding::StrayModules));
-    let Some(kernel) = kernel else { return };
-    let releases: BTreeSet<&str> = modules
-        .iter()
-        .filter(|(_, below)| below.components().count() > 1)
-        .filter_map(|(_, below)| below.components().next())
-        .filter(|release| *release != kernel)
-        .collect();
-    for release in releases {
-        let Ok(path) = directory.join(release) else { continue };
-        findings.push(Finding::ForOtherKernel { path, wanted: kernel.to_owned() });
-    }
+    let releases: BTreeSet<_> =
+        modules.iter().filter_map(|(_, rest)| Some(rest.split_once('/')?.0)).collect();
+    let wrong = |release: &&str| kernel.is_some_and(|kernel| kernel != *release);
+    findings.extend(releases.into_iter().filter(wrong).map(|release| Finding::ForOtherKernel {
+        path: format!("{directory}/{release}"),
+        wanted: kernel.unwrap_or_default().to_owned(),
+    }));
+    findings
 }
 
 /// The version of Talos that an extension's version is, or ends with.
@@ -193,46 +183,41 @@ fn named_talos(version: &str) -> Option<TalosVersion> {
     starts.chain(ends).find_map(|at| version.get(at..)?.parse().ok())
 }
 
-/// Holds firmware against what the extension is named for, and microcode against its makers' rules.
-fn firmware(
-    findings: &mut Vec<Finding>,
-    metadata: &Metadata,
-    files: &[(&TreePath, &Node)],
-    version: &TalosVersion,
-) {
-    let place = firmware_dir(version);
-    let Ok(directory) = TreePath::new(place) else { return };
-    let firmware: Vec<_> = files
-        .iter()
-        .filter_map(|(path, node)| Some((*path, *node, path.strip(&directory)?)))
-        .collect();
-    // An extension for the tools of a firmware may be named so too, but says so.
+/// Whether firmware is lacking that the extension is named for. One that says nothing of firmware
+/// may have its tools.
+fn lacks_firmware(metadata: &Metadata, files: &[&TreePath], version: &TalosVersion) -> bool {
     let Metadata { name, description, .. } = metadata;
     let named =
         name.ends_with("-ucode") || name.ends_with("-firmware") && description.contains("firmware");
-    let explained = findings.iter().any(|it| match it {
-        Finding::Empty | Finding::HidesLink { .. } => true,
-        Finding::Misplaced { place: belongs, .. } => *belongs == place,
-        _ => false,
-    });
-    if named && firmware.is_empty() && !explained {
-        findings.push(Finding::NoFirmware { place });
-    }
-    for (path, node, below) in firmware {
-        let Some(content) = node.content() else { continue };
-        let read = match microcode(below.as_str()) {
-            Some(Microcode::Intel) => updates::intel(content),
-            Some(Microcode::Amd) => updates::amd(content),
-            None => continue,
-        };
-        let flaw = match read {
-            Ok(updates) if updates.iter().any(|update| update.checksum_ok == Some(false)) => {
-                "an update's checksum is wrong".to_owned()
-            }
-            Ok(updates) if updates.is_empty() => "there is no update in it".to_owned(),
-            Ok(_) => continue,
-            Err(error) => error.to_string(),
-        };
-        findings.push(Finding::Microcode { path: path.clone(), flaw });
-    }
+    let place = firmware_dir(version);
+    // What stands in the wrong place is told of already.
+    let is_firmware = |path: &&TreePath| {
+        below(place, path.as_str()).is_some() || belongs(path, version) == Some(place)
+    };
+    named && !files.is_empty() && !files.iter().any(is_firmware)
+}
+
+/// What is wrong with the file at `path` if it is CPU microcode.
+fn damaged(path: &TreePath, node: &Node, version: &TalosVersion) -> Option<Finding> {
+    let content = node.content()?;
+    let read = match microcode(below(firmware_dir(version), path.as_str())?)? {
+        Microcode::Intel => updates::intel(content),
+        Microcode::Amd => updates::amd(content),
+    };
+    let flaw = match read {
+        Ok(updates) if updates.iter().any(|update| update.checksum_ok == Some(false)) => {
+            "an update's checksum is wrong".to_owned()
+        }
+        Ok(updates) if updates.is_empty() => "there is no update in it".to_owned(),
+        Ok(_) => return None,
+        Err(error) => error.to_string(),
+    };
+    Some(Finding::Microcode { path: path.clone(), flaw })
+}
+
+/// Whether anybody may write. Nobody minds a link's mode, nor a directory like /tmp.
+fn anybody_may_write(node: &Node) -> bool {
+    const STICKY: u32 = 0o1000;
+    let shared = node.is_directory() && node.mode & STICKY != 0;
+    node.mode & 0o002 != 0 && !shared && !matches!(node.kind, NodeKind::Symlink(_))
 }

@@ -1,6 +1,6 @@
 //! What goes into an image.
 
-use super::words::is_default;
+use super::words::{is_default, reference};
 use crate::talos::{Arch, release::BootAsset};
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,7 @@ pub struct FileAsset {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ContainerAsset {
     /// The reference.
+    #[serde(deserialize_with = "reference")]
     pub image_ref: String,
     /// Talk to its registry without TLS.
     #[serde(skip_serializing_if = "is_default")]

@@ -1,6 +1,6 @@
 //! What goes into an image.
 
-use super::words::{is_default, reference};
+use super::words::{is_default, or_default, reference, set};
 use crate::talos::{Arch, release::BootAsset};
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub struct Input {
     #[serde(rename = "secureboot", skip_serializing_if = "Option::is_none")]
     pub secure_boot: Option<SecureBootAssets>,
     /// System extensions, in order.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub system_extensions: Vec<ContainerAsset>,
 }
 
@@ -68,7 +68,7 @@ pub struct ContainerAsset {
     #[serde(deserialize_with = "reference")]
     pub image_ref: String,
     /// Talk to its registry without TLS.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "set", skip_serializing_if = "is_default")]
     pub force_insecure: bool,
     /// A tar archive of the unpacked image; goes before the reference and the layout.
     #[serde(skip_serializing_if = "is_default")]
@@ -108,7 +108,7 @@ pub struct SecureBootAssets {
     #[serde(skip_serializing_if = "is_default")]
     pub signature_key_path: String,
     /// Enrol Microsoft's certificates too.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "set", skip_serializing_if = "is_default")]
     pub include_well_known_certs: bool,
 }
 

@@ -21,14 +21,14 @@ pub use words::{Bootloader, DiskFormat, EnrollKeys, OutFormat, OutputKind};
 use super::{Arch, Error, MachineConfig, Platform, Result, TalosVersion, meta::MetaValue, yaml};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use words::{choice, is_default, sector_size, size};
+use words::{choice, flag, is_default, or_default, sector_size, size};
 
 /// What was asked: the imager's profile, key by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Profile {
     /// The built-in profile this one is laid over.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub base_profile_name: String,
     /// The machine's architecture.
     #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
@@ -37,24 +37,29 @@ pub struct Profile {
     #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Sign for Secure Boot.
-    #[serde(rename = "secureboot", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "secureboot",
+        deserialize_with = "flag",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub secure_boot: Option<bool>,
     /// The system's name, if not `Talos`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub name: String,
     /// The version of Talos.
     #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
     pub version: Option<TalosVersion>,
     /// What differs from a plain Talos.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub customization: Customization,
     /// The parts.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub input: Input,
     /// The overlay of a single-board computer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlay: Option<Overlay>,
     /// What is made.
+    #[serde(deserialize_with = "or_default")]
     pub output: OutputOptions,
 }
 
@@ -63,13 +68,13 @@ pub struct Profile {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Customization {
     /// Kernel arguments: added to the defaults; `-key` and `-key=value` take one away.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub extra_kernel_args: Vec<String>,
     /// What the META partition holds.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub meta_contents: Vec<MetaValue>,
     /// A machine configuration to build in, as YAML text.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub embedded_machine_configuration: MachineConfig,
 }
 
@@ -82,7 +87,7 @@ pub struct Overlay {
     /// Its image.
     pub image: ContainerAsset,
     /// What its installer is told.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub options: BTreeMap<String, serde_json::Value>,
 }
 

@@ -238,16 +238,15 @@ fn every_value_that_cannot_be() {
             ("arch", "amd46", "arch \"amd46\" is neither amd64 nor arm64"),
             ("platform", "no-cloud", "platform \"no-cloud\" is unknown: did you mean \"nocloud\"?"),
             ("platform", "none", "platform \"none\" is unknown: one of "),
-            ("secureboot", "maybe", "neither true nor false"),
+            ("secureboot", "maybe", "is neither true nor false"),
             ("version", "banana", "\"banana\" is no Talos version"),
             ("version", "1.11", "\"1.11\" is no Talos version"),
             ("key", "256", "META key \"256\" is no number from 1 to 255"),
             ("key", "uid-override", "META key \"uid-override\" is unknown: did you mean"),
             ("imageRef", "A:b c", "\"A:b c\" names no image"),
-            ("forceInsecure", "2", "neither true nor false"),
-            ("includeWellKnownCerts", "2", "neither true nor false"),
-            ("name", "", "the text is missing"),
-            ("path", "", "the text is missing"),
+            ("forceInsecure", "2", "is neither true nor false"),
+            ("includeWellKnownCerts", "2", "is neither true nor false"),
+            ("path", "", "nothing stands here"),
             ("kind", "isoo", "output kind \"isoo\" is unknown: did you mean \"iso\"?"),
             ("diskSize", "-1", "\"-1\" is no size: write it in bytes"),
             ("diskSize", "8GiB", "\"8GiB\" is no size: write it in bytes"),
@@ -271,6 +270,15 @@ fn every_value_that_cannot_be() {
     assert_eq!(
         refusal("# a comment\nbaseProfileName: metall\n"),
         "profile: line 2 column 18: there is no base profile \"metall\": did you mean \"metal\"?"
+    );
+    let open =
+        "name:\nsecureboot: ~\nversion:\ncustomization:\ninput:\n  systemExtensions:\noutput:";
+    assert_eq!(Profile::from_yaml(open), Ok(Profile::default()));
+    let free = "overlay: {options: {a: yes, b: true, c: 012, d: 0x10, e: ~}}";
+    let options = Profile::from_yaml(free).unwrap().overlay.unwrap().options;
+    assert_eq!(
+        serde_json::to_string(&options).unwrap(),
+        r#"{"a":"yes","b":true,"c":10,"d":16,"e":null}"#
     );
     assert!(Profile::from_yaml("{baseProfileName: board, overlay: {name: x}}").is_ok());
 }

@@ -169,6 +169,33 @@ where
     }
 }
 
+/// Reads true or false, also by their names in YAML 1.1.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    const YES: &[&str] = &["true", "yes", "y", "on"];
+    const NO: &[&str] = &["false", "no", "n", "off"];
+
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let word = text.to_ascii_lowercase();
+    match (YES.contains(&word.as_str()), NO.contains(&word.as_str())) {
+        (false, false) => Err(de::Error::custom(format!("{text:?} is neither true nor false"))),
+        (yes, _) => Ok(Some(yes)),
+    }
+}
+
+/// Reads true or false; nothing is false.
+pub(super) fn set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    flag(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Reads what may stand there without a value.
+pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// Reads a size in bytes, written as Go's integer literals are.
 pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = String::deserialize(deserializer)?;

@@ -14,7 +14,10 @@ use serde_saphyr::{Error as Yaml, Location};
 /// where a key is unknown the nearest of those that may stand there. It shows no more of the
 /// text than a key, or a word where only some may stand: the rest may be secret.
 pub(crate) fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
-    serde_saphyr::from_str(text).map_err(|error| {
+    // As go-yaml, which Talos's tools read with: where anything may stand `yes` is a text, and a
+    // number that starts with 0 is octal.
+    let options = serde_saphyr::options! { strict_booleans: true, legacy_octal_numbers: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let error = error.without_snippet();
         let place = error.location();
         at(what, place, &fault(error).replace('\n', " "))
@@ -47,11 +50,16 @@ fn fault(error: &Yaml) -> String {
             format!("{} stands twice", shown(key.as_deref().unwrap_or_default()))
         }
         Yaml::MultipleDocuments { .. } => "a second document starts: leave it out".to_owned(),
-        Yaml::NullIntoString { .. } => "the text is missing: leave the key out, too".to_owned(),
+        Yaml::NullIntoString { .. } => {
+            "nothing stands here: write a text or leave it out".to_owned()
+        }
+        Yaml::TaggedScalarCannotDeserializeIntoString { .. } => {
+            "this tag does not fit: leave it out".to_owned()
+        }
+        Yaml::NonFiniteFloat { .. } => "a finite number is needed here".to_owned(),
         Yaml::SerdeInvalidType { expected, .. } | Yaml::SerdeInvalidValue { expected, .. } => {
             format!("{expected} is needed here")
         }
-        Yaml::InvalidScalar { ty: "boolean", .. } => "neither true nor false".to_owned(),
         Yaml::Unexpected { expected, .. } => match *expected {
             "string scalar" => "a text is needed here, not a list or a mapping".to_owned(),
             "mapping start" => "keys with values are needed here".to_owned(),

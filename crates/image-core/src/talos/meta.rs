@@ -182,15 +182,16 @@ const END_MAGIC: u32 = 0xa5b4_c3d2;
 /// than its text.
 const ROOM: usize = BLOCK - 40;
 
-/// A META partition with these values, [`Sizes::META`] bytes; of several under one key the last
-/// counts.
-///
-/// Two copies of a block, then zeros. The block: a magic, records of key, length and bytes, all
-/// numbers big-endian; at its end a SHA-256 of the block with that field zero, and a magic.
+/// Whether a META partition holds these values.
 ///
 /// # Errors
-/// The values do not fit into a block; the message has both sizes.
-pub fn partition(values: &[MetaValue]) -> Result<Blob> {
+/// They do not fit into a block; the message has both sizes.
+pub fn check(values: &[MetaValue]) -> Result<()> {
+    sorted(values).map(drop)
+}
+
+/// The values by key; of several under one key the last counts.
+fn sorted(values: &[MetaValue]) -> Result<BTreeMap<u8, &str>> {
     let sorted: BTreeMap<u8, &str> =
         values.iter().map(|value| (value.key, value.value.as_str())).collect();
     if sorted.contains_key(&0) {
@@ -202,6 +203,19 @@ pub fn partition(values: &[MetaValue]) -> Result<Blob> {
             "META values need {needed} bytes, and the partition holds {ROOM}: shorten them"
         )));
     }
+    Ok(sorted)
+}
+
+/// A META partition with these values, [`Sizes::META`] bytes; of several under one key the last
+/// counts.
+///
+/// Two copies of a block, then zeros. The block: a magic, records of key, length and bytes, all
+/// numbers big-endian; at its end a SHA-256 of the block with that field zero, and a magic.
+///
+/// # Errors
+/// As [`check`].
+pub fn partition(values: &[MetaValue]) -> Result<Blob> {
+    let sorted = sorted(values)?;
     let mut block = MAGIC.to_be_bytes().to_vec();
     for (key, value) in sorted {
         let len = u32::try_from(value.len()).unwrap_or(u32::MAX);

@@ -4,7 +4,10 @@ use super::{
     Bootloader, Customization, DiskFormat, EnrollKeys, Input, OutFormat, OutputKind, OutputOptions,
     Overlay, Profile, fill::bootloader, missing, words::check_sector_size,
 };
-use crate::talos::{Arch, Error, Platform, Quirk, Result, TalosVersion, meta::MetaValue};
+use crate::talos::{
+    Arch, Error, Platform, Quirk, Result, TalosVersion,
+    meta::{self, MetaValue},
+};
 use serde::Serialize;
 
 /// What is to be made, decided in all points.
@@ -212,9 +215,9 @@ impl Target {
             return refused("META values");
         }
         let parted = |value: &&MetaValue| value.value.contains(';');
-        if kind != OutputKind::Image
-            && let Some(value) = meta_contents.iter().find(parted)
-        {
+        if kind == OutputKind::Image {
+            meta::check(meta_contents)?;
+        } else if let Some(value) = meta_contents.iter().find(parted) {
             return Err(Error::unsupported(format!(
                 "META value {:#x} has a \";\", which parts values on a kernel command line: \
                 only output kind image can carry it",

@@ -157,6 +157,7 @@ impl Choice for Arch {}
 impl Choice for Platform {}
 impl Choice for TalosVersion {}
 
+/// Reads a word, or that there is no choice.
 pub(super) fn choice<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

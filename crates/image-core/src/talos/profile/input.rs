@@ -1,7 +1,10 @@
 //! What goes into an image.
 
 use super::words::{is_default, or_default, reference, set};
-use crate::talos::{Arch, release::BootAsset};
+use crate::{
+    formats::oci::Reference,
+    talos::{Arch, release::BootAsset},
+};
 use serde::{Deserialize, Serialize};
 
 /// The parts. What is left out comes from the release image.
@@ -82,6 +85,20 @@ impl ContainerAsset {
     /// The image `reference` names.
     pub fn reference(reference: impl Into<String>) -> Self {
         Self { image_ref: reference.into(), ..Self::default() }
+    }
+
+    /// The image `text` names if it has a host and a tag or digest, as in
+    /// `registry.example/cache:v1`; else the OCI layout directory of that path.
+    pub fn reference_or_path(text: &str) -> Self {
+        match text.parse::<Reference>() {
+            Ok(named)
+                if named.registry().is_some()
+                    && (named.tag().is_some() || named.digest().is_some()) =>
+            {
+                Self::reference(text)
+            }
+            _ => Self { oci_path: text.to_owned(), ..Self::default() },
+        }
     }
 
     /// Whether no image is named.

@@ -76,6 +76,21 @@ fn an_overlay_without_a_name_is_the_default_one() {
 }
 
 #[test]
+fn an_image_or_a_directory() {
+    let digest = format!("registry.example/x@sha256:{}", "0".repeat(64));
+    let images =
+        "registry.example/x:v1 registry.example/a/x:v1 localhost/x:v1 reg:5000/x:v1 d.d/x:y";
+    for image in images.split(' ').chain([digest.as_str()]) {
+        assert_eq!(ContainerAsset::reference_or_path(image), ContainerAsset::reference(image));
+    }
+    let paths =
+        "x:v1 a/x:v1 ./x /x x registry.example/x ./x:v1 ../x.y/x:v1 d.d/x registry.example/X:v1";
+    for path in paths.split(' ') {
+        assert_eq!(ContainerAsset::reference_or_path(path).oci_path, path);
+    }
+}
+
+#[test]
 fn refusals_name_the_place_and_the_mend() {
     let base = "baseProfileName: iso\narch: amd64\nversion: v1.11.0\n";
     let target = |yaml: &str| Profile::from_yaml(&format!("{base}{yaml}"))?.target();
@@ -183,7 +198,7 @@ fn keys(text: &str) -> Vec<Line<'_>> {
 
 fn refusal(text: &str) -> String {
     let error = Profile::from_yaml(text).expect_err(text).to_string();
-    assert!(!error.contains('\n') && error.len() < 400, "{error}");
+    assert!(!error.contains('\n') && error.chars().count() < 550, "{error}");
     error
 }
 
@@ -267,6 +282,7 @@ fn every_value_that_cannot_be() {
         }
     }
     assert!(seen > 30, "{seen}");
+    refusal(&format!("arch: {}", "é".repeat(1000)));
     assert_eq!(
         refusal("# a comment\nbaseProfileName: metall\n"),
         "profile: line 2 column 18: there is no base profile \"metall\": did you mean \"metal\"?"

@@ -7,6 +7,9 @@ use crate::{
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Error as Yaml, Location};
 
+/// Letters a fault may have: more than any that lists the words known.
+const LONGEST: usize = 500;
+
 /// Reads one document; `what` it is goes before what is wrong with it.
 ///
 /// # Errors
@@ -20,7 +23,12 @@ pub(crate) fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let error = error.without_snippet();
         let place = error.location();
-        at(what, place, &fault(error).replace('\n', " "))
+        let mut fault = fault(error).replace('\n', " ");
+        // It may show a word, and a word may be any text.
+        if let Some((end, _)) = fault.char_indices().nth(LONGEST) {
+            fault.replace_range(end.., "…");
+        }
+        at(what, place, &fault)
     })
 }
 

@@ -2,17 +2,31 @@
 
 use super::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 /// A Talos version by Semantic Versioning 2.0.0, such as `v1.11.0` or `v1.12.0-alpha.1`.
 /// Prints with the `v` that tags of Talos images carry, however it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TalosVersion(semver::Version);
+#[derive(Clone, Debug)]
+pub struct TalosVersion {
+    number: semver::Version,
+    /// Whether it was written with a `v`.
+    prefixed: bool,
+}
 
 impl TalosVersion {
     /// Major, minor and patch: the release, or the release a pre-release is for.
     pub fn release(&self) -> [u64; 3] {
-        [self.0.major, self.0.minor, self.0.patch]
+        [self.number.major, self.number.minor, self.number.patch]
+    }
+
+    /// The text it was read from, with or without the `v`.
+    pub fn as_written(&self) -> String {
+        let prefix = if self.prefixed { "v" } else { "" };
+        format!("{prefix}{}", self.number)
     }
 
     /// Whether media of this version have `quirk`. A pre-release counts as its release.
@@ -26,17 +40,34 @@ impl FromStr for TalosVersion {
 
     fn from_str(text: &str) -> Result<Self> {
         let number = text.strip_prefix('v').unwrap_or(text);
-        semver::Version::parse(number).map(Self).map_err(|error| {
+        let prefixed = number.len() < text.len();
+        let number = semver::Version::parse(number).map_err(|error| {
             Error::input(format!(
                 "{text:?} is no Talos version ({error}): write it in full, such as v1.11.0"
             ))
-        })
+        })?;
+        Ok(Self { number, prefixed })
+    }
+}
+
+/// The `v` makes no difference.
+impl PartialEq for TalosVersion {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for TalosVersion {}
+
+impl Hash for TalosVersion {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
     }
 }
 
 impl fmt::Display for TalosVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "v{}", self.0)
+        write!(f, "v{}", self.number)
     }
 }
 
@@ -158,6 +189,8 @@ mod tests {
             ("v1.7.0-alpha.0-75-gff08e2821", "v1.7.0-alpha.0-75-gff08e2821"),
         ] {
             assert_eq!(version(written).to_string(), printed);
+            assert_eq!(version(written).as_written(), written);
+            assert_eq!(version(written), version(printed));
         }
         for bad in ["", "v", "1.11", "latest", "vv1.11.0", "1.11.0 ", "01.11.0"] {
             assert!(bad.parse::<TalosVersion>().is_err(), "{bad}");

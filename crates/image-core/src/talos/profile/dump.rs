@@ -4,7 +4,7 @@ use super::{
     ContainerAsset, FileAsset, ImageOptions, Input, IsoOptions, OutputOptions, Overlay, Profile,
     SecureBootAssets, SigningKey, SigningKeyAndCertificate,
 };
-use crate::talos::yaml::Yaml;
+use crate::talos::{TalosVersion, yaml::Yaml};
 use std::fmt::Display;
 
 impl Profile {
@@ -32,7 +32,7 @@ impl Profile {
             ("platform", word(self.platform, "")),
             ("secureboot", self.secure_boot.map_or_else(|| bare("null"), bare)),
             ("name", text(&self.name)),
-            ("version", word(self.version.as_ref(), "")),
+            ("version", word(self.version.as_ref().map(TalosVersion::as_written), "")),
             ("customization", filled(customization)),
             ("input", Some(input(&self.input))),
             ("overlay", self.overlay.as_ref().map(overlay)),

@@ -54,6 +54,11 @@ impl Profile {
         if self.name.is_empty() {
             "Talos".clone_into(&mut self.name);
         }
+        if let Some(overlay) = &mut self.overlay
+            && overlay.name.is_empty()
+        {
+            "default".clone_into(&mut overlay.name);
+        }
         Ok(self)
     }
 }
@@ -147,9 +152,10 @@ impl Input {
         asset(&mut self.sd_stub, BootAsset::SdStub);
         asset(&mut self.sd_boot, BootAsset::SdBoot);
         if self.base_installer.is_unset() {
-            let reference = release::reference(release::installer_repository(version), version);
+            let repository = release::installer_repository(version);
+            let (registry, tag) = (release::REGISTRY, version.as_written());
             self.base_installer =
-                ContainerAsset::reference(format!("{}/{reference}", release::REGISTRY));
+                ContainerAsset::reference(format!("{registry}/{repository}:{tag}"));
         }
         if secure_boot {
             self.secure_boot.get_or_insert_default().fill();

@@ -1,7 +1,10 @@
 //! What goes into an image.
 
-use super::words::is_default;
-use crate::talos::{Arch, release::BootAsset};
+use super::words::{is_default, or_default, reference, set};
+use crate::{
+    formats::oci::Reference,
+    talos::{Arch, release::BootAsset},
+};
 use serde::{Deserialize, Serialize};
 
 /// The parts. What is left out comes from the release image.
@@ -33,7 +36,7 @@ pub struct Input {
     #[serde(rename = "secureboot", skip_serializing_if = "Option::is_none")]
     pub secure_boot: Option<SecureBootAssets>,
     /// System extensions, in order.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub system_extensions: Vec<ContainerAsset>,
 }
 
@@ -65,9 +68,10 @@ pub struct FileAsset {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ContainerAsset {
     /// The reference.
+    #[serde(deserialize_with = "reference")]
     pub image_ref: String,
     /// Talk to its registry without TLS.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "set", skip_serializing_if = "is_default")]
     pub force_insecure: bool,
     /// A tar archive of the unpacked image; goes before the reference and the layout.
     #[serde(skip_serializing_if = "is_default")]
@@ -81,6 +85,20 @@ impl ContainerAsset {
     /// The image `reference` names.
     pub fn reference(reference: impl Into<String>) -> Self {
         Self { image_ref: reference.into(), ..Self::default() }
+    }
+
+    /// The image `text` names if it has a host and a tag or digest, as in
+    /// `registry.example/cache:v1`; else the OCI layout directory of that path.
+    pub fn reference_or_path(text: &str) -> Self {
+        match text.parse::<Reference>() {
+            Ok(named)
+                if named.registry().is_some()
+                    && (named.tag().is_some() || named.digest().is_some()) =>
+            {
+                Self::reference(text)
+            }
+            _ => Self { oci_path: text.to_owned(), ..Self::default() },
+        }
     }
 
     /// Whether no image is named.
@@ -107,7 +125,7 @@ pub struct SecureBootAssets {
     #[serde(skip_serializing_if = "is_default")]
     pub signature_key_path: String,
     /// Enrol Microsoft's certificates too.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "set", skip_serializing_if = "is_default")]
     pub include_well_known_certs: bool,
 }
 

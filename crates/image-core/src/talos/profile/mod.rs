@@ -8,6 +8,8 @@ mod dump;
 mod fill;
 mod input;
 mod target;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use input::{
@@ -19,14 +21,14 @@ pub use words::{Bootloader, DiskFormat, EnrollKeys, OutFormat, OutputKind};
 use super::{Arch, Error, MachineConfig, Platform, Result, TalosVersion, meta::MetaValue, yaml};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use words::{choice, is_default};
+use words::{choice, flag, is_default, or_default, sector_size, size};
 
 /// What was asked: the imager's profile, key by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Profile {
     /// The built-in profile this one is laid over.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub base_profile_name: String,
     /// The machine's architecture.
     #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
@@ -35,24 +37,29 @@ pub struct Profile {
     #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Sign for Secure Boot.
-    #[serde(rename = "secureboot", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "secureboot",
+        deserialize_with = "flag",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub secure_boot: Option<bool>,
     /// The system's name, if not `Talos`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub name: String,
     /// The version of Talos.
     #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
     pub version: Option<TalosVersion>,
     /// What differs from a plain Talos.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub customization: Customization,
     /// The parts.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub input: Input,
     /// The overlay of a single-board computer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlay: Option<Overlay>,
     /// What is made.
+    #[serde(deserialize_with = "or_default")]
     pub output: OutputOptions,
 }
 
@@ -61,13 +68,13 @@ pub struct Profile {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Customization {
     /// Kernel arguments: added to the defaults; `-key` and `-key=value` take one away.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub extra_kernel_args: Vec<String>,
     /// What the META partition holds.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub meta_contents: Vec<MetaValue>,
     /// A machine configuration to build in, as YAML text.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub embedded_machine_configuration: MachineConfig,
 }
 
@@ -75,12 +82,12 @@ pub struct Customization {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Overlay {
-    /// Its installer's name.
+    /// Its installer's name, if not `default`.
     pub name: String,
     /// Its image.
     pub image: ContainerAsset,
     /// What its installer is told.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub options: BTreeMap<String, serde_json::Value>,
 }
 
@@ -107,7 +114,7 @@ pub struct OutputOptions {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ImageOptions {
     /// Bytes, before what newer versions and a second bootloader add.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "size", skip_serializing_if = "is_default")]
     pub disk_size: u64,
     /// The file's format.
     #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
@@ -116,7 +123,7 @@ pub struct ImageOptions {
     #[serde(skip_serializing_if = "is_default")]
     pub disk_format_options: String,
     /// Bytes in a sector: 512, also if 0, or 4096.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "sector_size", skip_serializing_if = "is_default")]
     pub disk_sector_size: u32,
     /// What firmware starts.
     #[serde(deserialize_with = "choice", skip_serializing_if = "Option::is_none")]
@@ -153,7 +160,22 @@ impl Profile {
     /// It is no YAML, has a key no profile has (the message names the nearest that exists
     /// there), or a value that cannot be.
     pub fn from_yaml(text: &str) -> Result<Self> {
-        yaml::read("profile", text)
+        let profile: Self = yaml::read(WHAT, text)?;
+        // An overlay brings base profiles of its own.
+        if profile.overlay.is_none() && !profile.base_profile_name.is_empty() {
+            let unknown = |error: Error| {
+                let place = yaml::read(WHAT, text).ok().map(|Base { name }| name.referenced);
+                yaml::at(WHAT, place, &error.to_string())
+            };
+            Self::base(&profile.base_profile_name).map_err(unknown)?;
+        }
+        Ok(profile)
+    }
+
+    /// What is made: what this profile says, or else its base profile.
+    pub fn kind(&self) -> Option<OutputKind> {
+        let base = || Self::base(&self.base_profile_name).ok()?.output.kind;
+        self.output.kind.or_else(base)
     }
 
     /// The built-in profile of this name.
@@ -170,101 +192,16 @@ impl Profile {
     }
 }
 
-fn missing(key: &str) -> Error {
-    Error::input(format!("profile: {key} is not given"))
+/// What the text is called in messages.
+const WHAT: &str = "profile";
+
+/// A profile's first key, with its place.
+#[derive(Deserialize)]
+struct Base {
+    #[serde(rename = "baseProfileName")]
+    name: serde_saphyr::Spanned<String>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::blob::Blob;
-
-    #[test]
-    fn base_profiles_are_filled_as_the_imager_fills_them() {
-        let table = include_str!("../../../tests/golden/profiles.tsv");
-        let rows = table.lines().filter(|row| !row.starts_with('#'));
-        let mut names = Vec::new();
-        for row in rows {
-            let columns: Vec<_> = row.split('\t').collect();
-            let [name, arch, version, file, sum] = columns[..] else { panic!("{row}") };
-            let profile = Profile {
-                base_profile_name: name.to_owned(),
-                arch: Some(arch.parse().unwrap()),
-                version: Some(version.parse().unwrap()),
-                ..Profile::default()
-            };
-            let text = profile.clone().filled().unwrap().to_yaml();
-            let digest = Blob::from(text.clone()).digest().unwrap().to_string();
-            assert!(digest.contains(sum), "{row}\n{text}");
-            assert_eq!(profile.target().unwrap().packed_file_name(), file, "{row}");
-            names.push(name);
-        }
-        names.dedup();
-        assert!(Profile::base_names().eq(names));
-    }
-
-    #[test]
-    fn a_whole_profile() {
-        let profile =
-            Profile::from_yaml(include_str!("../../../tests/golden/profile.yaml")).unwrap();
-        let filled = profile.filled().unwrap().to_yaml();
-        assert_eq!(filled, include_str!("../../../tests/golden/profile-filled.yaml"));
-        assert_eq!(Profile::from_yaml(&filled).unwrap().to_yaml(), filled);
-    }
-
-    #[test]
-    fn refusals_name_the_place_and_the_mend() {
-        let base = "baseProfileName: iso\narch: amd64\nversion: v1.11.0\n";
-        let target = |yaml: &str| Profile::from_yaml(&format!("{base}{yaml}"))?.target();
-        for (yaml, expected) in [
-            (
-                "outptu: {}",
-                "profile: line 4 column 1: key \"outptu\" is unknown: did you mean \"output\"?",
-            ),
-            (
-                "output:\n  imageOptions:\n    disksize: 1",
-                "profile: line 6 column 5: key \"disksize\" is unknown: did you mean \"diskSize\"?",
-            ),
-            ("output: {kind: isoo}", "output kind \"isoo\" is unknown: did you mean \"iso\"?"),
-            ("platform: matal", "platform \"matal\" is unknown: did you mean \"metal\"?"),
-            ("customization: {metaContents: [{key: 256, value: x}]}", "line 4"),
-            ("name: a\nname: b", "profile: line 5 column 1: key \"name\" stands twice"),
-            ("name: a\n---\n", "a second document starts"),
-            (
-                "output: {kind: kernel}\ncustomization: {extraKernelArgs: [a]}",
-                "output kind kernel has no kernel arguments: leave it out",
-            ),
-            ("output: {kind: image, outFormat: raw}", "output.imageOptions.diskSize is not given"),
-            (
-                "output: {kind: image, imageOptions: {diskSize: 1, diskFormat: raw, diskSectorSize: 520}}",
-                "520 is neither 512 nor 4096",
-            ),
-            ("output: {kind: image, imageOptions: {diskSize: -1}}", "line 4"),
-        ] {
-            let error = target(yaml).unwrap_err().to_string();
-            assert!(error.contains(expected), "{yaml}\n{error}");
-            assert!(!error.contains('\n'), "{error}");
-        }
-        let error = Profile::base("metal-ukki").unwrap_err().to_string();
-        assert_eq!(error, "there is no base profile \"metal-ukki\": did you mean \"metal-uki\"?");
-    }
-
-    #[test]
-    fn what_is_said_goes_before_the_base_and_the_defaults() {
-        let yaml = "
-baseProfileName: metal
-arch: amd64
-version: 1.10.0
-output:
-  kind: ISO
-  isoOptions: {bootloader: grub}
-";
-        let target = Profile::from_yaml(yaml).unwrap().target().unwrap();
-        assert_eq!(target.packed_file_name(), "metal-amd64.iso.zst");
-        let iso = Iso { bootloader: Bootloader::Grub, enroll_keys: EnrollKeys::IfSafe };
-        assert_eq!(target.output, Output::Iso(iso));
-        let secure = Profile { secure_boot: Some(true), ..Profile::from_yaml(yaml).unwrap() };
-        let Output::Iso(iso) = secure.target().unwrap().output else { panic!() };
-        assert_eq!(iso.bootloader, Bootloader::SdBoot);
-    }
+fn missing(key: &str) -> Error {
+    Error::input(format!("{WHAT}: {key} is not given"))
 }

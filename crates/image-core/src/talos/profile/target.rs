@@ -2,9 +2,12 @@
 
 use super::{
     Bootloader, Customization, DiskFormat, EnrollKeys, Input, OutFormat, OutputKind, OutputOptions,
-    Overlay, Profile, fill::bootloader, missing,
+    Overlay, Profile, fill::bootloader, missing, words::check_sector_size,
 };
-use crate::talos::{Arch, Error, Platform, Quirk, Result, TalosVersion};
+use crate::talos::{
+    Arch, Error, Platform, Quirk, Result, TalosVersion,
+    meta::{self, MetaValue},
+};
 use serde::Serialize;
 
 /// What is to be made, decided in all points.
@@ -174,14 +177,9 @@ fn output(
             let missing = |key| missing(&format!("output.imageOptions.{key}"));
             Output::Image(DiskImage {
                 size: options.disk_size,
-                sector_size: match options.disk_sector_size {
-                    0 | 512 => 512,
-                    4096 => 4096,
-                    other => {
-                        return Err(Error::input(format!(
-                            "profile: output.imageOptions.diskSectorSize: {other} is neither 512 nor 4096"
-                        )));
-                    }
+                sector_size: match check_sector_size(options.disk_sector_size)? {
+                    0 => 512,
+                    size => size,
                 },
                 format: options.disk_format.ok_or_else(|| missing("diskFormat"))?,
                 format_options: options.disk_format_options,
@@ -215,6 +213,16 @@ impl Target {
         }
         if (plain || kind == OutputKind::Installer) && !meta_contents.is_empty() {
             return refused("META values");
+        }
+        let parted = |value: &&MetaValue| value.value.contains(';');
+        if kind == OutputKind::Image {
+            meta::check(meta_contents)?;
+        } else if let Some(value) = meta_contents.iter().find(parted) {
+            return Err(Error::unsupported(format!(
+                "META value {:#x} has a \";\", which parts values on a kernel command line: \
+                only output kind image can carry it",
+                value.key
+            )));
         }
         if (kind == OutputKind::Uki || self.secure_boot) && !self.version.has(Quirk::Uki) {
             let what = if self.secure_boot { "Secure Boot" } else { "unified kernel image" };

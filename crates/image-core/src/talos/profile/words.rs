@@ -1,15 +1,16 @@
 //! The words a profile chooses from.
 
 use crate::{
+    formats::oci::Reference,
     nearest::nearest,
-    talos::{Error, Result},
+    talos::{Arch, Error, Platform, Result, TalosVersion, integer},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr};
 
 macro_rules! words {
     (
-        $(#[$doc:meta])* $name:ident as $what:literal {
+        $(#[$doc:meta])* $name:ident as $what:literal or $none:literal {
             $($(#[$word_doc:meta])* $word:ident = $text:literal,)+
         }
     ) => {
@@ -40,6 +41,10 @@ macro_rules! words {
             }
         }
 
+        impl Choice for $name {
+            const NONE: &'static str = $none;
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(self.name())
@@ -56,7 +61,7 @@ macro_rules! words {
 
 words! {
     /// What is made.
-    OutputKind as "output kind" {
+    OutputKind as "output kind" or "unknown" {
         /// An ISO 9660 image to boot from.
         Iso = "iso",
         /// A disk image with Talos installed.
@@ -76,7 +81,7 @@ words! {
 
 words! {
     /// How the artifact is packed.
-    OutFormat as "output format" {
+    OutFormat as "output format" or "unknown" {
         /// Not at all.
         Raw = "raw",
         /// A gzipped tar archive with the artifact in it.
@@ -92,7 +97,7 @@ words! {
 
 words! {
     /// The format of a disk image.
-    DiskFormat as "disk format" {
+    DiskFormat as "disk format" or "unknown" {
         /// The disk's bytes.
         Raw = "raw",
         /// QEMU's copy-on-write format, version 2 or 3.
@@ -106,7 +111,7 @@ words! {
 
 words! {
     /// What firmware starts.
-    Bootloader as "bootloader" {
+    Bootloader as "bootloader" or "none" {
         /// GRUB for BIOS, systemd-boot for UEFI.
         DualBoot = "dual-boot",
         /// systemd-boot; UEFI only.
@@ -118,7 +123,7 @@ words! {
 
 words! {
     /// When systemd-boot enrols the Secure Boot keys: `secure-boot-enroll` in loader.conf(5).
-    EnrollKeys as "key enrolment" {
+    EnrollKeys as "key enrolment" or "" {
         /// In virtual machines, where a mistake can be mended.
         IfSafe = "if-safe",
         /// When chosen in its menu.
@@ -141,17 +146,86 @@ fn pick<T: Copy>(what: &str, text: &str, all: &[T], name: fn(T) -> &'static str)
     })
 }
 
-/// Reads a word where the empty text, `none` and `unknown` stand for no choice: they are the
-/// imager's names for its zero values, and it prints them.
+/// A word that may be left open.
+pub(super) trait Choice: FromStr<Err = Error> {
+    /// What stands for no choice, beside the empty text: the imager's name for its zero value,
+    /// which it prints.
+    const NONE: &'static str = "";
+}
+
+impl Choice for Arch {}
+impl Choice for Platform {}
+impl Choice for TalosVersion {}
+
+/// Reads a word, or that there is no choice.
 pub(super) fn choice<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: FromStr<Err = Error>,
+    T: Choice,
 {
     match Option::<String>::deserialize(deserializer)?.as_deref() {
-        None | Some("" | "none" | "unknown") => Ok(None),
+        None | Some("") => Ok(None),
+        Some(none) if none.eq_ignore_ascii_case(T::NONE) => Ok(None),
         Some(text) => text.parse().map(Some).map_err(de::Error::custom),
     }
+}
+
+/// Reads true or false, also by their names in YAML 1.1.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    const YES: &[&str] = &["true", "yes", "y", "on"];
+    const NO: &[&str] = &["false", "no", "n", "off"];
+
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let word = text.to_ascii_lowercase();
+    match (YES.contains(&word.as_str()), NO.contains(&word.as_str())) {
+        (false, false) => Err(de::Error::custom(format!("{text:?} is neither true nor false"))),
+        (yes, _) => Ok(Some(yes)),
+    }
+}
+
+/// Reads true or false; nothing is false.
+pub(super) fn set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    flag(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Reads what may stand there without a value.
+pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Reads a size in bytes, written as Go's integer literals are.
+pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    integer::parse(&text).ok_or_else(|| {
+        de::Error::custom(format!("{text:?} is no size: write it in bytes, such as 1306525696"))
+    })
+}
+
+/// Reads the size of a sector.
+pub(super) fn sector_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let size = u32::try_from(size(deserializer)?).unwrap_or(u32::MAX);
+    check_sector_size(size).map_err(de::Error::custom)
+}
+
+/// The size of a sector, in bytes; 0 leaves it open.
+pub(super) fn check_sector_size(size: u32) -> Result<u32> {
+    match size {
+        0 | 512 | 4096 => Ok(size),
+        other => Err(Error::input(format!("diskSectorSize {other} is neither 512 nor 4096"))),
+    }
+}
+
+/// Reads a container image's reference, or an empty text.
+pub(super) fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if !text.is_empty() {
+        text.parse::<Reference>().map_err(de::Error::custom)?;
+    }
+    Ok(text)
 }
 
 /// Leaves out what equals its default, as an empty profile has it.

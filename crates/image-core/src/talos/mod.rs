@@ -13,6 +13,7 @@ pub mod partitions;
 mod platform;
 pub mod profile;
 pub mod release;
+pub mod schematic;
 mod version;
 mod yaml;
 

@@ -1,13 +1,14 @@
 //! YAML as Talos's tools write it, to the byte: a schematic is named by the hash of its YAML,
 //! and machines compare the rest as text.
 //!
-//! The tools use go-yaml v4 (release candidate 6) without folding of long lines. What YAML 1.2
-//! leaves open, it decides so: block style; mappings and lists start on the next multiple of
-//! the indent, but what stands in a list item stands right behind its dash; single quotes where
-//! plain text would break the syntax or be a boolean or a sexagesimal number in YAML 1.1; double
-//! quotes where it would be another type or has characters to escape; literal blocks for text
-//! of several lines.
+//! The tools use go-yaml v4 without folding of long lines. What YAML 1.2 leaves open, it decides
+//! so: block style; mappings and lists start on the next multiple of the indent, but what stands
+//! in a list item stands right behind its dash; single quotes where plain text would break the
+//! syntax; double quotes where it would be another type or has characters to escape; literal
+//! blocks for text of several lines. What quotes stand around a boolean, a merge key or a number
+//! in base 60 of YAML 1.1 differs between its versions: see [`Words`].
 
+use super::scalar::{self, Scalar};
 use std::fmt::Write as _;
 
 /// A value to write.
@@ -20,13 +21,31 @@ pub(crate) enum Yaml {
     /// A sequence.
     List(Vec<Yaml>),
     /// A mapping, in the order given.
-    Map(Vec<(String, Yaml)>),
+    Map(Vec<(Yaml, Yaml)>),
+}
+
+/// The quotes around what YAML 1.1 takes for a boolean, a merge key or a number in base 60.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    /// Single, as release candidates 5 and 6 of go-yaml v4 have them, with which Talos is built.
+    Single,
+    /// Double, as all releases before and after have them, and with them Image Factory.
+    Double,
+}
+
+/// How a document is set.
+#[derive(Clone, Copy)]
+struct Style {
+    /// Spaces to a level.
+    indent: usize,
+    words: Words,
 }
 
 impl Yaml {
     /// A mapping of those entries that have a value.
     pub(crate) fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Option<Yaml>)>) -> Self {
-        let present = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        let present =
+            entries.into_iter().filter_map(|(key, value)| Some((Self::text(key), value?)));
         Self::Map(present.collect())
     }
 
@@ -35,73 +54,139 @@ impl Yaml {
         Self::Text(text.into())
     }
 
-    /// The document, `indent` spaces to a level.
+    /// The document as Talos writes it, `indent` spaces to a level.
     pub(crate) fn document(&self, indent: usize) -> String {
+        self.document_with(indent, Words::Single)
+    }
+
+    /// The document, `indent` spaces to a level.
+    pub(crate) fn document_with(&self, indent: usize, words: Words) -> String {
+        let style = Style { indent, words };
         let mut text = String::new();
         match self {
-            Self::Map(entries) if !entries.is_empty() => map(&mut text, entries, 0, indent),
-            Self::List(items) if !items.is_empty() => list(&mut text, items, 0, indent),
-            other => value(&mut text, other, 0, indent),
+            Self::Map(entries) if !entries.is_empty() => style.map(&mut text, entries, 0),
+            Self::List(items) if !items.is_empty() => style.list(&mut text, items, 0),
+            other => style.value(&mut text, other, 0),
         }
         text
     }
 }
 
-/// Writes entries at column `at`; the first stands where the text has got to.
-fn map(text: &mut String, entries: &[(String, Yaml)], at: usize, indent: usize) {
-    let below = (at + indent) / indent * indent;
-    for (nth, (key, entry)) in entries.iter().enumerate() {
-        if nth > 0 {
-            spaces(text, at);
-        }
-        text.push_str(&line(key));
-        text.push(':');
-        match entry {
-            Yaml::Map(entries) if !entries.is_empty() => {
-                text.push('\n');
-                spaces(text, below);
-                map(text, entries, below, indent);
+impl Style {
+    /// Writes entries at column `at`; the first stands where the text has got to.
+    fn map(self, text: &mut String, entries: &[(Yaml, Yaml)], at: usize) {
+        let below = (at + self.indent) / self.indent * self.indent;
+        for (nth, (key, entry)) in entries.iter().enumerate() {
+            if nth > 0 {
+                spaces(text, at);
             }
-            Yaml::List(items) if !items.is_empty() => {
-                text.push('\n');
-                spaces(text, below);
-                list(text, items, below, indent);
+            match key {
+                Yaml::Bare(key) => text.push_str(key),
+                Yaml::Text(key) => text.push_str(&self.line(key, below)),
+                // No mapping is made with such a key.
+                Yaml::List(_) | Yaml::Map(_) => text.push('?'),
             }
-            entry => {
-                text.push(' ');
-                value(text, entry, at, below);
+            text.push(':');
+            match entry {
+                Yaml::Map(entries) if !entries.is_empty() => {
+                    text.push('\n');
+                    spaces(text, below);
+                    self.map(text, entries, below);
+                }
+                Yaml::List(items) if !items.is_empty() => {
+                    text.push('\n');
+                    spaces(text, below);
+                    self.list(text, items, below);
+                }
+                entry => {
+                    text.push(' ');
+                    self.value(text, entry, below);
+                }
             }
         }
     }
-}
 
-/// Writes items at column `at`; the first stands where the text has got to.
-fn list(text: &mut String, items: &[Yaml], at: usize, indent: usize) {
-    for (nth, item) in items.iter().enumerate() {
-        if nth > 0 {
-            spaces(text, at);
-        }
-        text.push_str("- ");
-        match item {
-            Yaml::Map(entries) if !entries.is_empty() => map(text, entries, at + 2, indent),
-            Yaml::List(items) if !items.is_empty() => list(text, items, at + 2, indent),
-            item => value(text, item, at, at + 2),
+    /// Writes items at column `at`; the first stands where the text has got to.
+    fn list(self, text: &mut String, items: &[Yaml], at: usize) {
+        for (nth, item) in items.iter().enumerate() {
+            if nth > 0 {
+                spaces(text, at);
+            }
+            text.push_str("- ");
+            match item {
+                Yaml::Map(entries) if !entries.is_empty() => self.map(text, entries, at + 2),
+                Yaml::List(items) if !items.is_empty() => self.list(text, items, at + 2),
+                item => self.value(text, item, at + 2),
+            }
         }
     }
-}
 
-/// Writes what is no block collection, and ends the line. `at` is the column of the collection
-/// it stands in, `below` that of the lines of a literal block.
-fn value(text: &mut String, value: &Yaml, at: usize, below: usize) {
-    match value {
-        Yaml::Text(content) if is_literal(content) => literal(text, content, below, below - at),
-        Yaml::Text(content) => text.push_str(&line(content)),
-        Yaml::Bare(bare) => text.push_str(bare),
-        Yaml::List(_) => text.push_str("[]"),
-        Yaml::Map(_) => text.push_str("{}"),
-    }
-    if !text.ends_with('\n') {
+    /// Writes what is no block collection, and ends the line. `below` is the column of the lines
+    /// after the first.
+    fn value(self, text: &mut String, value: &Yaml, below: usize) {
+        match value {
+            Yaml::Text(content) if is_literal(content) => {
+                self.literal(text, content, below);
+                if content.ends_with(BREAKS) {
+                    return;
+                }
+            }
+            Yaml::Text(content) => text.push_str(&self.line(content, below)),
+            Yaml::Bare(bare) => text.push_str(bare),
+            Yaml::List(_) => text.push_str("[]"),
+            Yaml::Map(_) => text.push_str("{}"),
+        }
         text.push('\n');
+    }
+
+    /// Writes a literal block (YAML 1.2.2, 8.1.2) at column `at`.
+    fn literal(self, text: &mut String, content: &str, at: usize) {
+        text.push('|');
+        if content.starts_with(' ') {
+            // Two columns too many in a list item: what go-yaml writes there nobody can read.
+            let _ = write!(text, "{}", self.indent);
+        }
+        let mut backwards = content.chars().rev().map(|letter| BREAKS.contains(&letter));
+        text.push_str(match (backwards.next(), backwards.next()) {
+            (Some(true), Some(false)) => "",
+            (Some(true), _) => "+",
+            _ => "-",
+        });
+        text.push('\n');
+        lines(text, content, at, true);
+    }
+
+    /// Text on one line: plain, or in the quotes it needs. A line break of YAML 1.1 ends the line
+    /// all the same, and the next stands at column `below`.
+    fn line(self, content: &str, below: usize) -> String {
+        let word = is_yaml_1_1(content);
+        let several = content.contains(BREAKS);
+        if content.contains(is_escaped)
+            || (several && (content.contains('\n') || is_spaced(content)))
+            || (word && self.words == Words::Double)
+            || !matches!(scalar::plain(content), Scalar::Text(_))
+        {
+            return double_quoted(content);
+        }
+        if word || several || breaks_syntax(content) {
+            let mut quoted = "'".to_owned();
+            lines(&mut quoted, &content.replace('\'', "''"), below, false);
+            return quoted + "'";
+        }
+        content.to_owned()
+    }
+}
+
+/// Writes content whose lines, after the first or with it, stand at column `at`.
+fn lines(text: &mut String, content: &str, at: usize, with_first: bool) {
+    let mut starts = with_first;
+    for letter in content.chars() {
+        let ends = BREAKS.contains(&letter);
+        if starts && !ends {
+            spaces(text, at);
+        }
+        text.push(letter);
+        starts = ends;
     }
 }
 
@@ -109,59 +194,32 @@ fn spaces(text: &mut String, count: usize) {
     text.extend(std::iter::repeat_n(' ', count));
 }
 
+/// What go-yaml takes for a line break and can print: that of YAML 1.2, and two of YAML 1.1.
+const BREAKS: [char; 3] = ['\n', '\u{2028}', '\u{2029}'];
+
 /// Whether text of several lines can stand as it is.
 fn is_literal(content: &str) -> bool {
     content.contains('\n')
         && content.chars().any(|letter| !letter.is_whitespace())
         && !content.ends_with(' ')
-        && !content.contains(" \n")
-        && content.chars().all(|letter| letter == '\t' || letter == '\n' || !is_escaped(letter))
+        && !is_pair(content, |letter, next| letter == ' ' && BREAKS.contains(&next))
+        && content.chars().all(|letter| letter == '\t' || !is_escaped(letter))
 }
 
-/// Writes a literal block (YAML 1.2.2, 8.1.2), `relative` columns inside what it stands in.
-fn literal(text: &mut String, content: &str, at: usize, relative: usize) {
-    text.push('|');
-    if content.starts_with(' ') {
-        let _ = write!(text, "{relative}");
-    }
-    text.push_str(if !content.ends_with('\n') {
-        "-"
-    } else if content.ends_with("\n\n") {
-        "+"
-    } else {
-        ""
-    });
-    text.push('\n');
-    for line in content.split_inclusive('\n') {
-        if line != "\n" {
-            spaces(text, at);
-        }
-        text.push_str(line);
-    }
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
+/// Whether a space stands beside a line break.
+fn is_spaced(content: &str) -> bool {
+    let pair = |a, b| a == ' ' && BREAKS.contains(&b);
+    is_pair(content, |letter, next| pair(letter, next) || pair(next, letter))
 }
 
-/// Text on one line: plain, or in the quotes it needs.
-fn line(content: &str) -> String {
-    if content.contains(is_escaped) || is_other_type(content) {
-        return double_quoted(content);
-    }
-    if breaks_syntax(content) || is_yaml_1_1(content) {
-        return format!("'{}'", content.replace('\'', "''"));
-    }
-    content.to_owned()
+fn is_pair(content: &str, test: impl Fn(char, char) -> bool) -> bool {
+    content.chars().zip(content.chars().skip(1)).any(|(letter, next)| test(letter, next))
 }
 
-/// Whether the character stands escaped: what is not printable (YAML 1.2.2, 5.1), what YAML 1.1
-/// takes for a line break, and what lies outside the Basic Multilingual Plane.
+/// Whether the character stands escaped: what is not printable (YAML 1.2.2, 5.1), and what lies
+/// outside the Basic Multilingual Plane.
 fn is_escaped(letter: char) -> bool {
-    match letter {
-        '\u{2028}' | '\u{2029}' => true,
-        ' '..='~' | '\u{a0}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' => false,
-        _ => true,
-    }
+    !matches!(letter, '\n' | ' '..='~' | '\u{a0}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
 }
 
 /// Whether plain text would be read as something else than text (YAML 1.2.2, 7.3.3).
@@ -175,118 +233,6 @@ fn breaks_syntax(content: &str) -> bool {
         || content.ends_with([' ', ':'])
         || content.contains(": ")
         || content.contains(" #")
-}
-
-/// Whether plain text would be a number, a boolean, null or a time.
-fn is_other_type(content: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "", "~", "null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE", ".nan",
-        ".NaN", ".NAN", ".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf",
-        "-.INF",
-    ];
-    if WORDS.contains(&content) {
-        return true;
-    }
-    match content.bytes().next() {
-        // Here, unlike below, an underscore is only taken between digits.
-        Some(b'.') => {
-            let parts = content.split('_').collect::<Vec<_>>();
-            let digit = |letter: char| letter.is_ascii_digit();
-            parts.windows(2).all(|pair| pair[0].ends_with(digit) && pair[1].starts_with(digit))
-                && is_float(&parts.concat())
-        }
-        Some(b'0'..=b'9' | b'+' | b'-') => {
-            let digits = content.replace('_', "");
-            is_time(content) || is_integer(&digits) || is_float(&digits)
-        }
-        _ => false,
-    }
-}
-
-/// A signed integer of 64 bits, in the base its prefix says.
-fn is_integer(digits: &str) -> bool {
-    let (sign, magnitude) = match digits.as_bytes() {
-        [sign @ (b'+' | b'-'), ..] => (Some(*sign), &digits[1..]),
-        _ => (None, digits),
-    };
-    let lower = magnitude.to_ascii_lowercase();
-    let (base, number) = match lower.as_bytes() {
-        [b'0', b'x', ..] => (16, &lower[2..]),
-        [b'0', b'o', ..] => (8, &lower[2..]),
-        [b'0', b'b', ..] => (2, &lower[2..]),
-        [b'0', _, ..] => (8, &lower[1..]),
-        _ => (10, &lower[..]),
-    };
-    if number.starts_with(['+', '-']) {
-        return false;
-    }
-    let limit = match sign {
-        None => u64::MAX,
-        Some(b'-') => 1 << 63,
-        Some(_) => (1 << 63) - 1,
-    };
-    u64::from_str_radix(number, base).is_ok_and(|number| number <= limit)
-}
-
-/// Digits with at most one point, an exponent or none, and not infinite.
-fn is_float(digits: &str) -> bool {
-    let unsigned = digits.strip_prefix(['+', '-']).unwrap_or(digits);
-    unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-        && unsigned.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte))
-        && digits.parse::<f64>().is_ok_and(f64::is_finite)
-}
-
-/// A date (`2024-1-31`), or a date and a time.
-fn is_time(content: &str) -> bool {
-    let Some((year, rest)) = content.split_once('-') else { return false };
-    let Some((month, rest)) = rest.split_once('-') else { return false };
-    let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
-    let (day, time) = rest.split_at(end);
-    let leap = year.len() == 4
-        && year.parse::<u32>().is_ok_and(|y| y % 4 == 0 && (y % 100 != 0 || y % 400 == 0));
-    let days = match number(month, 12) {
-        Some(2) => 28 + u32::from(leap),
-        Some(4 | 6 | 9 | 11) => 30,
-        Some(1..) => 31,
-        _ => return false,
-    };
-    if year.len() != 4 || number(year, 9999).is_none() || number(day, days).is_none_or(|d| d == 0) {
-        return false;
-    }
-    match time.chars().next() {
-        None => true,
-        Some(' ') => is_clock(&time[1..]),
-        Some('T' | 't') => match time.split_once(['Z', '+', '-']) {
-            Some((clock, zone)) => {
-                let utc = time.ends_with('Z') && zone.is_empty();
-                let offset = matches!(zone.as_bytes(), [_, _, b':', _, _])
-                    && number(&zone[..2], 24).is_some()
-                    && number(&zone[3..], 60).is_some();
-                is_clock(&clock[1..]) && (utc || (offset && !time.contains('Z')))
-            }
-            None => false,
-        },
-        Some(_) => false,
-    }
-}
-
-/// `h:m:s`, with a fraction of a second or without.
-fn is_clock(text: &str) -> bool {
-    let parts: Vec<_> = text.split(':').collect();
-    let [hour, minute, second] = parts.as_slice() else { return false };
-    let (second, fraction) = second.split_once(['.', ',']).unwrap_or((second, "0"));
-    let short = |text: &str, most| text.len() <= 2 && number(text, most).is_some();
-    short(hour, 23)
-        && short(minute, 59)
-        && short(second, 59)
-        && !fraction.is_empty()
-        && fraction.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Digits only, up to `most`.
-fn number(text: &str, most: u32) -> Option<u32> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|&number| digits && number <= most)
 }
 
 /// Whether YAML 1.1 reads the text as a boolean, a merge key, or a number in base 60.
@@ -309,7 +255,7 @@ fn is_yaml_1_1(content: &str) -> bool {
         && digits(fraction)
         && places.all(|place| {
             count += 1;
-            place.len() <= 2 && number(place, 59).is_some()
+            place.len() <= 2 && digits(place) && place.parse().is_ok_and(|place: u8| place < 60)
         })
         && count > 0
 }
@@ -317,6 +263,8 @@ fn is_yaml_1_1(content: &str) -> bool {
 /// In double quotes, escaped (YAML 1.2.2, 5.7).
 fn double_quoted(content: &str) -> String {
     let mut text = String::from("\"");
+    // To go-yaml, with a byte order mark in front every character is one.
+    let all = content.starts_with('\u{feff}');
     for letter in content.chars() {
         let escape = match letter {
             '\0' => '0',
@@ -330,9 +278,10 @@ fn double_quoted(content: &str) -> String {
             '\x1b' => 'e',
             '"' | '\\' => letter,
             '\u{85}' => 'N',
+            '\u{a0}' if all => '_',
             '\u{2028}' => 'L',
             '\u{2029}' => 'P',
-            _ if !is_escaped(letter) => {
+            _ if !is_escaped(letter) && !all => {
                 text.push(letter);
                 continue;
             }
@@ -357,6 +306,8 @@ fn double_quoted(content: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STYLE: Style = Style { indent: 4, words: Words::Single };
 
     fn document(content: &str) -> String {
         let text = || Yaml::text(content);
@@ -389,12 +340,25 @@ mod tests {
             ("'a", "'''a'"),
             ("tab\t\"\\", r#""tab\t\"\\""#),
             ("\n \n", r#""\n \n""#),
+            ("\u{feff}a\u{a0}\n", r#""\uFEFF\x61\_\n""#),
+            ("a\u{2028}b", "'a\u{2028}b'"),
+            ("a\u{2028} b", r#""a\L b""#),
             ("a \nb", r#""a \nb""#),
             ("a\r\n\0\x07\x1b\x7f\u{85}\u{feff}😀", r#""a\r\n\0\a\e\x7F\N\uFEFF\U0001F600""#),
         ] {
-            assert_eq!(line(content), expected);
+            assert_eq!(STYLE.line(content, 0), expected);
             assert!(!is_literal(content));
         }
+    }
+
+    #[test]
+    fn words_of_yaml_1_1() {
+        let double = Style { words: Words::Double, ..STYLE };
+        for word in ["y", "OFF", "<<", "1:30"] {
+            assert_eq!(STYLE.line(word, 0), format!("'{word}'"));
+            assert_eq!(double.line(word, 0), format!("\"{word}\""));
+        }
+        assert_eq!(double.line("a: b", 0), "'a: b'");
     }
 
     #[test]
@@ -404,8 +368,7 @@ mod tests {
             ("a\n", "|\n        a", "|\n          a"),
             ("\na\n\n", "|+\n\n        a\n", "|+\n\n          a\n"),
             ("a\tb\n c", "|-\n        a\tb\n         c", "|-\n          a\tb\n           c"),
-            // go-yaml writes |4 in a list too, and then reads something else.
-            (" a\nb", "|4-\n         a\n        b", "|2-\n           a\n          b"),
+            (" a\nb", "|4-\n         a\n        b", "|4-\n           a\n          b"),
         ] {
             assert_eq!(
                 document(content),

@@ -22,7 +22,7 @@ pub const PARTS_VARIABLE: &str = "TALOS_IMAGE_PARTS";
 pub const COMMAND_VARIABLE: &str = "TALOS_IMAGE_COMMAND";
 
 /// The version the stand-in release carries.
-pub const VERSION: &str = "v1.11.0";
+pub const VERSION: &str = "v1.12.0";
 
 fn from_environment(variable: &str) -> PathBuf {
     let Some(value) = env::var_os(variable) else {

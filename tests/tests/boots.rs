@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use image_core::blob::Digest;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,6 +10,7 @@ use std::{
 use system_tests::{
     build, image, part,
     qemu::{Arch, Boot, Firmware, Medium},
+    run,
 };
 
 /// Builds with two extensions and a kernel argument of ours; gives the medium back.
@@ -34,7 +36,7 @@ fn shows_all(said: &str) {
         expect(&format!("EXT {name} {version} ok\n"));
     }
     // What the extension has for the kernel's firmware loader lies in the initramfs itself.
-    let firmware = image_core::blob::Digest::of(&fs::read(part("hello/firmware.bin")).unwrap());
+    let firmware = Digest::of(&fs::read(part("hello/firmware.bin")).unwrap());
     expect(&format!("FILE {} /usr/lib/firmware/hello/firmware.bin\n", firmware.hex()));
     let line = said.lines().find(|line| line.starts_with("CMDLINE ")).unwrap();
     assert!(line.contains("talos.platform=metal"), "{line}");
@@ -72,7 +74,7 @@ fn the_menu_s_second_entry_boots_with_its_own_command_line() {
     .run()
     .unwrap();
     shows_all(&said);
-    assert!(said.contains("EFI LoaderEntrySelected talos-v1.11.0.efi@reset-maintenance"), "{said}");
+    assert!(said.contains("EFI LoaderEntrySelected talos-v1.12.0.efi@reset-maintenance"), "{said}");
     assert!(said.contains("talos.experimental.wipe=system:EPHEMERAL,STATE"), "{said}");
 }
 
@@ -108,6 +110,36 @@ fn kernel_initramfs_and_command_line_boot_as_from_the_network() {
         fs::read_to_string(asset("cmdline", &arguments)).unwrap(),
     );
     shows_all(&Boot::new(Arch::Amd64, Firmware::Bios, medium).run().unwrap());
+}
+
+#[test]
+fn what_a_schematic_says_is_there_and_so_is_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "apiVersion: v1alpha1\nkind: HostnameConfig\nhostname: rack-1\n";
+    let schematic = dir.path().join("schematic.yaml");
+    let text = format!(
+        "customization:\n  systemExtensions:\n    officialExtensions: [siderolabs/intel-ucode, \
+         siderolabs/hello]\n  extraKernelArgs: [console=ttyS0, talos.image.test=a.b]\n  \
+         embeddedMachineConfiguration: |\n    {}\n",
+        config.trim_end().replace('\n', "\n    ")
+    );
+    fs::write(&schematic, text).unwrap();
+    let id = run(&["schematic".as_ref(), "id".as_ref(), schematic.as_os_str()]).stdout;
+    let id = String::from_utf8(id).unwrap();
+    let schematic = schematic.to_str().unwrap();
+    let arguments = ["--arch", "amd64", "--bootloader", "sd-boot", "--schematic", schematic];
+    let iso = build(&dir.path().join("iso"), &[&["iso"], &arguments[..]].concat());
+    let firmware = Firmware::uefi(Arch::Amd64);
+    let said = Boot::new(Arch::Amd64, firmware, Medium::Cd(iso)).run().unwrap();
+    shows_all(&said);
+    let config = Digest::of(config.as_bytes()).hex();
+    for line in [
+        format!("EXT schematic {} ok\n", id.trim_end()),
+        format!("EXT embedded-config {config} ok\n"),
+        format!("FILE {config} /usr/local/etc/talos/config.yaml\n"),
+    ] {
+        assert!(said.contains(&line), "no {line:?} in:\n{said}");
+    }
 }
 
 #[test]

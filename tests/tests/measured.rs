@@ -22,7 +22,7 @@ fn pcr_11_is_as_predicted_whichever_entry_of_the_menu_boots() {
     let image = dir.path().join("uki.efi");
     let partition = format!("{}@@1M", disk.display());
     let image_text = image.display().to_string();
-    tools::tool("mcopy", &["-i", &partition, "::EFI/Linux/Talos-v1.11.0.efi", &image_text]);
+    tools::tool("mcopy", &["-i", &partition, "::EFI/Linux/Talos-v1.12.0.efi", &image_text]);
     let contents = uki::read(&Blob::open(&image).unwrap()).unwrap();
     let predictions = pcr::predict(&contents, &[Bank::Sha256], &[]).unwrap();
     assert_eq!(predictions.len(), 2, "two entries");

@@ -19,6 +19,9 @@ fn main() -> ExitCode {
     let render = render::new(cli.global);
     let done = match cli.command {
         Command::Build(args) => commands::build::run(&args, cli.global, &*render),
+        Command::Profile(args) => commands::profile::run(&args, &*render),
+        Command::Schematic(args) => commands::schematic::run(&args, &*render),
+        Command::Extensions(args) => commands::extensions::run(&args, &*render),
         Command::Inspect(args) => commands::inspect::run(&args, &*render),
         Command::Extract(args) => commands::extract::run(&args, &*render),
         Command::Completions(args) => commands::completions::run(&args),

@@ -13,6 +13,8 @@ pub enum Step {
     Squashfs,
     /// Compressing the initramfs segment with the extensions.
     Initramfs,
+    /// Packing an artifact for transport.
+    Pack,
     /// Writing an artifact down.
     Write,
 }

@@ -47,7 +47,10 @@ pub(crate) fn write(parts: &Path) -> Result<()> {
         let pinned = format!("{reference}@{digest}");
         let _ = writeln!(digests, "{pinned}");
         let about = extension.description;
-        let _ = writeln!(descriptions, "{pinned}:\n  author: talos-image\n  description: {about}");
+        let _ = writeln!(
+            descriptions,
+            "{pinned}:\n  author: talos-image\n  description: |\n    [core] {about}"
+        );
         references.push(reference);
     }
     let catalogue = reference("extensions", VERSION);

@@ -48,7 +48,7 @@ fn ukify_and_objdump_see_the_sections_that_inspect_sees() {
     let esp = cut(&media().iso, rows[1].0, rows[1].1, &dir.path().join("esp"));
     let uki = dir.path().join("uki");
     let mut command = Command::new("mcopy");
-    finish(command.arg("-i").arg(esp).arg("::/EFI/Linux/Talos-v1.11.0.efi").arg(&uki));
+    finish(command.arg("-i").arg(esp).arg("::/EFI/Linux/Talos-v1.12.0.efi").arg(&uki));
     let listing = text("objdump", &["-h".as_ref(), uki.as_os_str()]);
     let theirs: Vec<_> = listing
         .lines()
@@ -133,7 +133,7 @@ fn systemd_measure_predicts_the_same_pcr_11() {
     let esp = cut(&media().iso, rows[1].0, rows[1].1, &dir.path().join("esp"));
     let with_profiles = dir.path().join("uki");
     let mut command = Command::new("mcopy");
-    finish(command.arg("-i").arg(esp).arg("::/EFI/Linux/Talos-v1.11.0.efi").arg(&with_profiles));
+    finish(command.arg("-i").arg(esp).arg("::/EFI/Linux/Talos-v1.12.0.efi").arg(&with_profiles));
     for file in [&media().ukis[0], &media().ukis[1], &with_profiles] {
         let contents = uki::read(&Blob::open(file).unwrap()).unwrap();
         let ours = pcr::predict(&contents, &pcr::Bank::ALL, &phases).unwrap();

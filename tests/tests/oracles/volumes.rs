@@ -49,7 +49,7 @@ fn efi_system_partitions_hold_what_talos_looks_for() {
             _ => ("BOOTAA64", "efi"),
         };
         let loader = format!("::/EFI/{boot}/{loader}.{extension}");
-        let uki = "::/EFI/Linux/Talos-v1.11.0.efi";
+        let uki = "::/EFI/Linux/Talos-v1.12.0.efi";
         let mut expected = vec!["::/EFI/", "::/EFI/Linux/", "::/loader/", "::/loader/loader.conf"];
         let directory = format!("::/EFI/{boot}/");
         expected.extend([uki, &loader, &directory]);
@@ -112,8 +112,8 @@ fn an_iso_is_one_to_xorriso() {
     let lines: Vec<String> =
         said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let has = |line: &str| assert!(lines.iter().any(|found| found == line), "no {line:?}:\n{said}");
-    has("Volume Id : TALOS_V1_11_0");
-    has("Volume Set Id: Talos-v1.11.0");
+    has("Volume Id : TALOS_V1_12_0");
+    has("Volume Set Id: Talos-v1.12.0");
     has(&format!("El Torito boot img : 1 UEFI y none 0x0000 0x00 0 {}", offset / 2048));
     has(&format!("GPT start and size : 2 {} {}", offset / 512, size / 512));
     assert_eq!(said.matches("El Torito boot img").count(), 1);

@@ -3,50 +3,94 @@
 use super::write;
 use crate::{
     cli::{Build, Global},
-    profile_args,
+    profile_args::{self, Asked},
     render::{Render, What},
 };
 use image_core::{
-    assemble::{self, Context},
+    assemble::{self, Artifact, Context},
     blob::Scratch,
-    error::Error,
+    error::{Error, ErrorKind},
+    events::{Event, Observer},
     plan::{self, Plan},
-    sources,
 };
-use std::{num::NonZeroUsize, thread};
+use std::{
+    num::NonZeroUsize,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 /// Plans what was asked, and carries the plan out.
 pub(crate) fn run(args: &Build, global: Global, render: &dyn Render) -> anyhow::Result<()> {
-    let profile = profile_args::profile(args)?;
-    let choices = profile_args::choices(args)?;
-    let opened = args.sources.source.iter().map(|it| sources::open(it).map_err(Error::from));
-    let sources = sources::Set::new(opened.collect::<Result<_, _>>()?);
+    let Build { request, origins, output, strict } = args;
+    let warned = Warned { warnings: AtomicUsize::new(0), render };
+    let Asked { profile, choices, sources } = profile_args::asked(request, origins, &warned)?;
     let inputs = plan::resolve(&profile, &choices, &sources)?;
     let plan = Plan::new(inputs, &choices)?;
-    if args.output.plan {
+    if output.plan {
+        count(*strict, warned.count() + plan.warnings.len())?;
         return Ok(render.plan(&plan)?);
     }
-    let output = &args.output.dir;
-    let scratch = if args.output.stdout {
-        std::env::temp_dir()
-    } else {
-        write::directory(output)?;
-        output.clone()
+    let streamed = output.stdout || output.tar_to_stdout;
+    let directory = match &output.dir {
+        None if streamed => None,
+        given => Some(given.as_deref().unwrap_or(Path::new("."))),
     };
-    let context = Context {
-        sources: &sources,
-        scratch: &Scratch::new(scratch),
-        threads: global.threads.unwrap_or_else(one_a_cpu),
-        observer: render,
-    };
-    let artifact = assemble::execute(&plan, &context)?;
-    let name = &artifact.file_name;
-    if args.output.stdout {
-        write::stdout(&artifact.blob, render)?;
-    } else {
-        write::file(&artifact.blob, name, What::Artifact(&output.join(name)), render)?;
+    if let Some(directory) = directory {
+        write::directory(directory)?;
+    }
+    let scratch = Scratch::new(directory.map_or_else(std::env::temp_dir, Path::to_owned));
+    let threads = global.threads.unwrap_or_else(one_a_cpu);
+    let context = Context { sources: &sources, scratch: &scratch, threads, observer: &warned };
+    let Artifact { file_name, blob } = assemble::execute(&plan, &context)?;
+    count(*strict, warned.count())?;
+    if let Some(directory) = directory {
+        let path = directory.join(&file_name);
+        if output.tar_to_stdout {
+            write::persist(&blob, &path, render)?;
+        } else {
+            write::file(&blob, &file_name, What::Artifact(&path), render)?;
+        }
+    }
+    if output.stdout {
+        write::stdout(&blob, render)?;
+    }
+    if output.tar_to_stdout {
+        write::tar_gz_to_stdout(&blob, &file_name, choices.epoch, &scratch, threads, render)?;
     }
     Ok(())
+}
+
+/// Hears how many warnings there were.
+struct Warned<'a> {
+    warnings: AtomicUsize,
+    render: &'a dyn Render,
+}
+
+impl Warned<'_> {
+    fn count(&self) -> usize {
+        self.warnings.load(Ordering::Relaxed)
+    }
+}
+
+impl Observer for Warned<'_> {
+    fn on(&self, event: &Event<'_>) {
+        if matches!(event, Event::Warning { .. }) {
+            self.warnings.fetch_add(1, Ordering::Relaxed);
+        }
+        self.render.on(event);
+    }
+}
+
+/// Ends here if there were warnings and they count.
+fn count(strict: bool, warnings: usize) -> Result<(), Error> {
+    let what = match warnings {
+        0 => return Ok(()),
+        _ if !strict => return Ok(()),
+        1 => "there was a warning".to_owned(),
+        more => format!("there were {more} warnings"),
+    };
+    Err(Error::new(ErrorKind::Input, format!("{what}, and --strict counts warnings as errors")))
 }
 
 fn one_a_cpu() -> NonZeroUsize {

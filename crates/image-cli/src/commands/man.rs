@@ -16,8 +16,13 @@ pub(crate) fn run(args: &Man, render: &dyn Render) -> anyhow::Result<()> {
     write::directory(&args.dir)?;
     let mut command = Cli::command();
     command.build();
-    page(&command, args, render)?;
-    command.get_subcommands().try_for_each(|command| page(command, args, render))
+    pages(&command, args, render)
+}
+
+/// The page of a command, and those of its commands.
+fn pages(command: &Command, args: &Man, render: &dyn Render) -> anyhow::Result<()> {
+    page(command, args, render)?;
+    command.get_subcommands().try_for_each(|command| pages(command, args, render))
 }
 
 fn page(command: &Command, args: &Man, render: &dyn Render) -> anyhow::Result<()> {

@@ -2,7 +2,10 @@
 
 pub(crate) mod build;
 pub(crate) mod completions;
+pub(crate) mod extensions;
 pub(crate) mod extract;
 pub(crate) mod inspect;
 pub(crate) mod man;
+pub(crate) mod profile;
+pub(crate) mod schematic;
 mod write;

@@ -2,17 +2,27 @@
 
 use crate::render::{Render, What, Written};
 use image_core::{
-    blob::Blob,
+    blob::{Blob, Scratch, Spool},
+    error::Error,
     events::{Event, Step},
+    formats::{
+        compress::{self, Method},
+        tar,
+    },
+    tree::{Node, Tree, TreePath},
 };
 use std::{
     fs,
     io::{self, BufWriter, Write},
+    num::NonZeroUsize,
     path::Path,
 };
 
 /// Bytes handed to stdout at once.
 const CHUNK: usize = 1 << 20;
+
+/// How hard gzip tries where it packs what is mostly packed already: as it does of itself.
+const GZIP_LEVEL: u32 = 6;
 
 /// Bytes from which on writing takes long enough to be watched.
 const LONG: u64 = 16 << 20;
@@ -25,9 +35,13 @@ pub(crate) fn directory(dir: &Path) -> io::Result<()> {
 
 /// Writes `blob` to the file `what` names, whole or not at all, and says so.
 pub(crate) fn file(blob: &Blob, name: &str, what: What<'_>, render: &dyn Render) -> io::Result<()> {
-    let path = what.path();
-    watched(blob, &path.display().to_string(), render, |on_bytes| blob.persist(path, on_bytes))?;
+    persist(blob, what.path(), render)?;
     render.written(&Written { what, name, size: blob.len() })
+}
+
+/// Writes `blob` to a file, whole or not at all.
+pub(crate) fn persist(blob: &Blob, path: &Path, render: &dyn Render) -> io::Result<()> {
+    watched(blob, &path.display().to_string(), render, |on_bytes| blob.persist(path, on_bytes))
 }
 
 /// Streams `blob` to stdout, which then holds nothing else.
@@ -39,6 +53,32 @@ pub(crate) fn stdout(blob: &Blob, render: &dyn Render) -> io::Result<()> {
         out.flush()
     })
     .map_err(|error| io::Error::new(error.kind(), format!("stdout: {error}")))
+}
+
+/// Streams a gzipped tar archive with `blob` in it, under `name`, to stdout.
+pub(crate) fn tar_gz_to_stdout(
+    blob: &Blob,
+    name: &str,
+    epoch: u64,
+    scratch: &Scratch,
+    threads: NonZeroUsize,
+    render: &dyn Render,
+) -> anyhow::Result<()> {
+    let mut tree = Tree::new();
+    tree.insert(TreePath::new(name)?, Node::file(blob.clone(), 0o644));
+    let archive = tar::archive(&tree, epoch).map_err(Error::from)?;
+    let step = Step::Pack;
+    render.on(&Event::Started { step, subject: name, total: Some(archive.len()) });
+    let packed = compress::compress(
+        Method::Gzip { level: GZIP_LEVEL },
+        &archive,
+        &mut Spool::new(scratch),
+        threads.get(),
+        &mut |bytes| render.on(&Event::Advanced { step, subject: name, bytes }),
+    )
+    .map_err(Error::from)?;
+    render.on(&Event::Finished { step, subject: name });
+    Ok(stdout(&packed, render)?)
 }
 
 fn watched(

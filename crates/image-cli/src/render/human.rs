@@ -1,7 +1,7 @@
 //! For people: bars while it works, text when it is done.
 
 use super::{
-    Render, Written, report,
+    Render, Written, report, request,
     text::{
         Column::{Left, Right},
         Text, exact, harmless, size,
@@ -13,6 +13,7 @@ use image_core::{
     events::{Event, Observer, Step},
     examine::{Part, report::Report},
     plan::Plan,
+    talos::{Profile, catalogue::Catalogue, schematic::Schematic},
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::{
@@ -109,7 +110,7 @@ fn verb(step: Step) -> (&'static str, &'static str) {
     match step {
         Step::Release | Step::Extension => ("Reading", "Read"),
         Step::Squashfs => ("Packing", "Packed"),
-        Step::Initramfs => ("Compressing", "Compressed"),
+        Step::Initramfs | Step::Pack => ("Compressing", "Compressed"),
         Step::Write => ("Writing", "Wrote"),
         _ => ("Working on", "Did"),
     }
@@ -159,7 +160,23 @@ impl Render for Human {
             compact_list_indent: false,
         };
         let text = serde_saphyr::to_string_with_options(plan, whole_lines);
-        print(&text.map_err(io::Error::other)?)
+        print(&format!("{}\n", text.map_err(io::Error::other)?.trim_end()))
+    }
+
+    fn profile(&self, profile: &Profile) -> io::Result<()> {
+        print(&profile.to_yaml())
+    }
+
+    fn schematic_id(&self, _: &Path, id: &str) -> io::Result<()> {
+        print(&format!("{id}\n"))
+    }
+
+    fn schematic(&self, file: &Path, schematic: &Schematic) -> io::Result<()> {
+        print(&request::schematic(file, schematic))
+    }
+
+    fn extensions(&self, catalogue: &Catalogue) -> io::Result<()> {
+        print(&request::extensions(catalogue))
     }
 
     fn written(&self, written: &Written<'_>) -> io::Result<()> {

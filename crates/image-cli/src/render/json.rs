@@ -6,6 +6,11 @@ use image_core::{
     events::{Event, Observer, Step},
     examine::{Part, report::Report},
     plan::Plan,
+    talos::{
+        Profile,
+        catalogue::Catalogue,
+        schematic::{Description, Schematic},
+    },
 };
 use serde::Serialize;
 use serde_json::json;
@@ -92,6 +97,29 @@ impl Observer for Json {
 impl Render for Json {
     fn plan(&self, plan: &Plan) -> io::Result<()> {
         line(io::stdout().lock(), plan)
+    }
+
+    fn profile(&self, profile: &Profile) -> io::Result<()> {
+        line(io::stdout().lock(), profile)
+    }
+
+    fn schematic_id(&self, file: &Path, id: &str) -> io::Result<()> {
+        line(io::stdout().lock(), &json!({ "file": file, "id": id }))
+    }
+
+    fn schematic(&self, file: &Path, schematic: &Schematic) -> io::Result<()> {
+        #[derive(Serialize)]
+        struct Described<'a> {
+            file: &'a Path,
+            #[serde(flatten)]
+            description: Description,
+        }
+        line(io::stdout().lock(), &Described { file, description: schematic.describe() })
+    }
+
+    fn extensions(&self, catalogue: &Catalogue) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        catalogue.extensions().iter().try_for_each(|extension| line(&mut stdout, extension))
     }
 
     fn written(&self, written: &Written<'_>) -> io::Result<()> {

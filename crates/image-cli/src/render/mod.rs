@@ -3,6 +3,7 @@
 mod human;
 mod json;
 mod report;
+mod request;
 mod text;
 
 use crate::{cli::Global, exit::Failure};
@@ -10,6 +11,7 @@ use image_core::{
     events::Observer,
     examine::{Part, report::Report},
     plan::Plan,
+    talos::{Profile, catalogue::Catalogue, schematic::Schematic},
 };
 use std::{io, path::Path};
 
@@ -17,6 +19,14 @@ use std::{io, path::Path};
 pub(crate) trait Render: Observer {
     /// What would be built.
     fn plan(&self, plan: &Plan) -> io::Result<()>;
+    /// A profile, all its gaps filled.
+    fn profile(&self, profile: &Profile) -> io::Result<()>;
+    /// The ID of the schematic in `file`.
+    fn schematic_id(&self, file: &Path, id: &str) -> io::Result<()>;
+    /// What the schematic in `file` does.
+    fn schematic(&self, file: &Path, schematic: &Schematic) -> io::Result<()>;
+    /// The official extensions of a version.
+    fn extensions(&self, catalogue: &Catalogue) -> io::Result<()>;
     /// A file was written: an artifact, a part, a manual page.
     fn written(&self, written: &Written<'_>) -> io::Result<()>;
     /// What `file` is and what is in it.
@@ -69,5 +79,5 @@ pub(crate) fn new(global: Global) -> Box<dyn Render> {
 /// The renderer for arguments that could not be read: all that counts is whether a program asks.
 pub(crate) fn of_arguments() -> Box<dyn Render> {
     let json = std::env::args_os().any(|arg| arg == "--json");
-    new(Global { json, quiet: false, no_progress: false, threads: None })
+    new(Global::unread(json))
 }

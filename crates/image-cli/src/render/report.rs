@@ -7,8 +7,8 @@ use super::text::{
 use image_core::{
     blob::Digest,
     examine::report::{
-        BootEntry, Disk, Extension, File, Initramfs, Iso, Kernel, Medium, Microcode, Partition,
-        Report, Section, Segment, Uki, Volume,
+        BootEntry, Disk, Extension, File, Initramfs, Iso, Kernel, Medium, Meta, Microcode,
+        Partition, Report, Section, Segment, Uki, Volume,
     },
 };
 use std::path::Path;
@@ -30,6 +30,7 @@ pub(super) fn text(file: &Path, report: &Report) -> String {
                 text.fields(&with(medium, disk(it)));
                 flaws(text, &it.flaws);
                 partitions(text, &it.partitions);
+                meta(text, &it.meta);
             }
             Medium::Iso(it) => iso(text, medium, it),
             Medium::Uki(it) => {
@@ -103,6 +104,18 @@ fn partitions(text: &mut Text, partitions: &[Partition]) {
             volume(text, &format!("partition {} {}", it.number, it.label), found);
         }
     }
+}
+
+fn meta(text: &mut Text, values: &[Meta]) {
+    let columns = [Right("key"), Left("name"), Right("size"), Left("value")];
+    table(text, "META values", columns, values, |it| {
+        [
+            format!("{:#x}", it.key),
+            it.name.unwrap_or_default().to_owned(),
+            size(it.size),
+            it.value.clone().unwrap_or_else(|| "(not shown)".to_owned()),
+        ]
+    });
 }
 
 /// The types Talos media use, by the names `sgdisk` gives them.
@@ -426,6 +439,10 @@ mod tests {
             guid: "f0c2a3d8-0000-8000-8000-000000000001".into(),
             sector_size: 512,
             flaws: vec!["the backup header is missing".into()],
+            meta: vec![
+                Meta { key: 10, name: Some("network"), size: 4, value: Some("text".into()) },
+                Meta { key: 16, name: None, size: 1500, value: None },
+            ],
             partitions: vec![Partition {
                 number: 1,
                 label: "EFI".into(),

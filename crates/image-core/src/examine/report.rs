@@ -48,9 +48,27 @@ pub struct Disk {
     pub sector_size: u32,
     /// Partitions in table order.
     pub partitions: Vec<Partition>,
+    /// The values in its META partition, sorted by key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub meta: Vec<Meta>,
     /// What is wrong with the table, though it could be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flaws: Vec<String>,
+}
+
+/// A META value.
+#[derive(Clone, Debug, Serialize)]
+pub struct Meta {
+    /// Its key.
+    pub key: u8,
+    /// Talos's name for the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'static str>,
+    /// The text's length.
+    pub size: u64,
+    /// The text; none of what is secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
 }
 
 /// A GPT partition.

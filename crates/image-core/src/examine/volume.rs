@@ -5,6 +5,10 @@ use crate::{
     blob::{Blob, Extent},
     error::{During, Result},
     formats::{self, fat, gpt, iso9660},
+    talos::{
+        self,
+        meta::{self, MetaValue},
+    },
     tree::{Tree, TreePath},
 };
 
@@ -12,12 +16,41 @@ use crate::{
 const TEXT_LIMIT: u64 = 16 << 10;
 
 pub(super) fn disk(found: &gpt::Found) -> Result<report::Disk> {
+    let mut flaws = found.flaws.clone();
+    let meta = match meta_values(found)? {
+        Ok(values) => values,
+        Err(damaged) => {
+            flaws.push(damaged.to_string());
+            Vec::new()
+        }
+    };
     Ok(report::Disk {
         guid: found.disk.guid.to_string(),
         sector_size: found.disk.sector_size,
         partitions: partitions(found, true)?,
-        flaws: found.flaws.clone(),
+        meta: meta.into_iter().map(meta_value).collect(),
+        flaws,
     })
+}
+
+/// What the partition META holds, if there is one.
+fn meta_values(found: &gpt::Found) -> Result<talos::Result<Vec<MetaValue>>> {
+    let label = talos::partitions::Partition::Meta.label();
+    let Some(partition) = found.disk.partitions.iter().find(|it| it.name == label) else {
+        return Ok(Ok(Vec::new()));
+    };
+    let content = &partition.content;
+    let start = content.slice(0..content.len().min(meta::LEN));
+    Ok(meta::read(&start.to_vec(meta::LEN)?))
+}
+
+fn meta_value(MetaValue { key, value }: MetaValue) -> report::Meta {
+    report::Meta {
+        key,
+        name: meta::name(key),
+        size: value.len() as u64,
+        value: Some(value).filter(|_| !meta::is_secret(key)),
+    }
 }
 
 pub(super) fn iso(file: &Blob, found: &iso9660::Found) -> Result<report::Iso> {

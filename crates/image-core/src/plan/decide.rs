@@ -8,7 +8,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     talos::{
         Arch, Profile, Quirk, esp,
-        kernel_args::kernel_args,
+        kernel_args::{kernel_args, overlong},
         menu,
         partitions::{self, MIB, Partition as TalosPartition, Sizes},
         profile::{self, Bootloader, DiskFormat, OutFormat, OutputKind, Target},
@@ -23,9 +23,6 @@ pub(super) struct Decision {
     pub(super) warnings: Vec<String>,
 }
 
-/// The first release there are media for.
-const OLDEST: [u64; 3] = [1, 2, 0];
-
 /// Fills the gaps of `profile` and refuses what this version does not make.
 pub(super) fn decide(profile: &Profile) -> Result<Decision> {
     let mut asked = profile.clone().over_base()?;
@@ -38,7 +35,7 @@ pub(super) fn decide(profile: &Profile) -> Result<Decision> {
     let target = asked.target()?;
     check_parts(&target)?;
     check_form(&target)?;
-    let mut warnings = Vec::new();
+    let mut warnings = Vec::from_iter(check_line(&target)?);
     let config = &target.customization.embedded_machine_configuration;
     if !config.is_empty() {
         warnings.extend(config.check(&target.version)?);
@@ -51,12 +48,26 @@ fn unsupported<T>(what: impl Into<String>) -> Result<T> {
     Err(Error::new(ErrorKind::Unsupported, what))
 }
 
+/// Refuses a version older than the lines that are known; a newer one is made as the newest.
+fn check_line(target: &Target) -> Result<Option<String>> {
+    let version = &target.version;
+    let [major, minor, _] = version.release();
+    let (oldest, newest) = (release::LINES.start(), release::LINES.end());
+    if (major, minor) < (1, *oldest) {
+        return unsupported(format!(
+            "Talos {version} is not supported, only v1.{oldest}.0 and later"
+        ));
+    }
+    Ok(((major, minor) > (1, *newest)).then(|| {
+        format!(
+            "Talos {version} is newer than v1.{newest}, the newest line known here, and is made \
+             as that is"
+        )
+    }))
+}
+
 /// Refuses what nothing is made of yet.
 fn check_parts(target: &Target) -> Result<()> {
-    if target.version.release() < OLDEST {
-        let version = &target.version;
-        return unsupported(format!("Talos {version} is not supported, only v1.2.0 and later"));
-    }
     if target.secure_boot {
         return unsupported("Secure Boot is not supported yet");
     }
@@ -156,7 +167,7 @@ impl Plan {
     pub fn new(inputs: Inputs, choices: &Choices) -> Result<Self> {
         let Inputs { decision, release, kernel, initramfs, sd_stub, sd_boot, extensions, splash } =
             inputs;
-        let Decision { target, warnings } = decision;
+        let Decision { target, mut warnings } = decision;
         let arguments = kernel_args(&target, &[]);
         let cmdline = arguments.to_string();
         let initramfs = Initramfs { base: initramfs, extensions };
@@ -227,6 +238,9 @@ impl Plan {
                 return Err(Error::new(ErrorKind::Bug, "an installer was not refused"));
             }
         };
+        let longest = output.cmdlines().into_iter().max_by_key(|line| line.len());
+        let overlong = longest.and_then(|line| overlong(line, target.arch));
+        warnings.extend(overlong.map(|overlong| overlong.to_string()));
         Ok(Self {
             file_name,
             talos_version: target.version,
@@ -252,6 +266,20 @@ impl Plan {
                 let mut assets = of_uki(uki);
                 assets.push(&esp.boot_manager);
                 assets
+            }
+        }
+    }
+}
+
+impl Output {
+    /// Every kernel command line in it.
+    fn cmdlines(&self) -> Vec<&str> {
+        match self {
+            Self::Kernel(_) | Self::Initramfs(_) => Vec::new(),
+            Self::Cmdline(cmdline) => vec![cmdline],
+            Self::Uki(uki) | Self::Iso(Iso { uki, .. }) | Self::Disk(Disk { uki, .. }) => {
+                let more = uki.profiles.iter().map(|profile| profile.cmdline.as_str());
+                more.chain([uki.cmdline.as_str()]).collect()
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The catalogue of official extensions: which there are for a Talos version, each pinned.
 //!
-//! Every Talos release comes with an image ([`release::EXTENSIONS`](super::release::EXTENSIONS))
+//! Every Talos release comes with an image ([`release::EXTENSIONS`])
 //! of two files: [`DIGESTS`], one full image name a line, and [`DESCRIPTIONS`], YAML, by the very
 //! same names.
 

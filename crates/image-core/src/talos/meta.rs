@@ -39,6 +39,12 @@ pub fn name(key: u8) -> Option<&'static str> {
     NAMES.iter().find(|named| named.0 == key).map(|named| named.1)
 }
 
+/// Whether what stands under `key` is a machine's secret: how its disk is encrypted, what it
+/// proves itself by.
+pub fn is_secret(key: u8) -> bool {
+    matches!(key, 9 | 16)
+}
+
 /// Reads a key: a number, also as `0xa`, `0o12` or `0b1010`, or Talos's name for it.
 ///
 /// # Errors

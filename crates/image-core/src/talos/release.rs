@@ -2,6 +2,10 @@
 
 use super::{Arch, Quirk, TalosVersion};
 use crate::formats::os_release;
+use std::ops::RangeInclusive;
+
+/// The lines of Talos 1 whose media are known here, by their minor version.
+pub const LINES: RangeInclusive<u64> = 2..=15;
 
 /// The registry Talos is published in. Only printed: sources match images by repository.
 pub const REGISTRY: &str = "ghcr.io";

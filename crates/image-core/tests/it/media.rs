@@ -46,7 +46,7 @@ fn disk(arch: Arch, sector: u32) -> Blob {
     build(&format!(
         "baseProfileName: metal\narch: {arch}\noutput: {{outFormat: raw, imageOptions: \
          {{bootloader: sd-boot, diskSectorSize: {sector}}}}}\n\
-         customization: {{metaContents: [{{key: 0xa, value: text}}]}}"
+         customization: {{metaContents: [{{key: 0xa, value: text}}, {{key: 16, value: token}}]}}"
     ))
 }
 
@@ -167,6 +167,9 @@ fn disks() {
         check_esp(esp, arch, vec!["loader/loader.conf"], &medium);
         let meta = &parts(&medium)["partitions/META"];
         assert!(meta.windows(4).any(|text| text == b"text"));
+        let shown: Vec<_> = disk.meta.iter().map(|it| (it.name, it.value.as_deref())).collect();
+        let (network, token) = ("metal-network-platform-config", "unique-machine-token");
+        assert_eq!(shown, [(Some(network), Some("text")), (Some(token), None)]);
     }
 }
 

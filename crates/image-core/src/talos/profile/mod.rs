@@ -91,6 +91,16 @@ pub struct Overlay {
     pub options: BTreeMap<String, serde_json::Value>,
 }
 
+impl Overlay {
+    /// Reads what an overlay's installer is told, as YAML.
+    ///
+    /// # Errors
+    /// It is no YAML mapping with texts as keys.
+    pub fn options_from_yaml(text: &str) -> Result<BTreeMap<String, serde_json::Value>> {
+        yaml::read("overlay options", text)
+    }
+}
+
 /// What is made, and how it is packed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

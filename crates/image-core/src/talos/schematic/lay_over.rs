@@ -18,11 +18,11 @@ impl Schematic {
     /// # Errors
     /// The profile does not say what is made of which version, the version does not have what
     /// the schematic wants, both have a machine configuration, or `extension` failed.
-    pub fn lay_over(
+    pub fn lay_over<E: From<Error>>(
         &self,
         profile: &mut Profile,
-        mut extension: impl FnMut(&str) -> Result<ContainerAsset>,
-    ) -> Result<()> {
+        mut extension: impl FnMut(&str) -> Result<ContainerAsset, E>,
+    ) -> Result<(), E> {
         let asked = profile.clone().over_base()?;
         let missing = |key| Error::input(format!("profile: {key} is not given"));
         let kind = asked.output.kind.ok_or_else(|| missing("output.kind"))?;
@@ -36,20 +36,23 @@ impl Schematic {
 
         let Self { overlay, customization, .. } = self;
         if !overlay.name.is_empty() && !version.has(Quirk::Overlays) {
-            return Err(needed("overlay", Quirk::Overlays));
+            return Err(needed("overlay", Quirk::Overlays).into());
         }
         if !matches!(kind, OutputKind::Kernel | OutputKind::Cmdline) {
             let config = &customization.embedded_machine_configuration;
             if !config.is_empty() {
                 if !version.has(Quirk::EmbeddedConfig) {
-                    return Err(needed("embedded machine configuration", Quirk::EmbeddedConfig));
+                    return Err(
+                        needed("embedded machine configuration", Quirk::EmbeddedConfig).into()
+                    );
                 }
                 let target = &mut profile.customization.embedded_machine_configuration;
                 if !target.is_empty() {
                     return Err(Error::input(
                         "the profile and the schematic both embed a machine configuration: \
                          leave one out",
-                    ));
+                    )
+                    .into());
                 }
                 target.clone_from(config);
             }
@@ -82,7 +85,7 @@ impl Schematic {
         if matches!(kind, OutputKind::Iso | OutputKind::Image | OutputKind::Cmdline) {
             target.meta_contents.extend_from_slice(&customization.meta);
         }
-        self.shape(profile, kind)
+        Ok(self.shape(profile, kind)?)
     }
 
     /// What counts for a signed image only.

@@ -1,6 +1,6 @@
 use super::{corpus::Dice, *};
 use crate::talos::{
-    Error, Profile,
+    Error, Profile, Result,
     profile::{ContainerAsset, EnrollKeys, OutputKind},
     release::REGISTRY,
 };
@@ -468,7 +468,7 @@ fn arguments_of_a_unified_kernel_image_need_a_version_or_secure_boot() {
     ] {
         let yaml = format!("baseProfileName: {base}\narch: amd64\nversion: {version}\n");
         let mut profile = Profile::from_yaml(&yaml).unwrap();
-        schematic.lay_over(&mut profile, |_| panic!()).unwrap();
+        schematic.lay_over(&mut profile, none).unwrap();
         assert_eq!(profile.customization.extra_kernel_args.len(), count, "{base} {version}");
     }
 }
@@ -529,7 +529,7 @@ fn refusals_name_the_version_or_the_mend() {
         let error = lay(custom).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
-    let error = Schematic::default().lay_over(&mut Profile::default(), |_| panic!()).unwrap_err();
+    let error = Schematic::default().lay_over(&mut Profile::default(), none).unwrap_err();
     assert_eq!(error.to_string(), "profile: output.kind is not given");
 }
 
@@ -542,4 +542,9 @@ fn in_words() {
     assert!(plain.parts.is_empty() && plain.notes.len() == 1);
     let secret = Schematic::from_yaml(FULL).unwrap();
     assert!(!format!("{secret:?}{:?}", secret.describe()).contains("secret"));
+}
+
+/// No extension is asked for.
+fn none(name: &str) -> Result<ContainerAsset> {
+    panic!("{name}")
 }

@@ -1,0 +1,46 @@
+//! Profiles and schematics as they are named: by a base profile's name, a file, stdin.
+
+use super::input_error;
+use anyhow::Context;
+use image_core::{error::Error, talos::Profile};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+/// Bytes a text may have. One with a machine configuration inside has some kilobytes.
+const LIMIT: u64 = 4 << 20;
+
+/// A base profile, or the content of a file or of stdin.
+pub(super) fn profile(name: &str) -> anyhow::Result<Profile> {
+    let path = Path::new(name);
+    let is_file = path.extension().is_some_and(|it| it == "yaml" || it == "yml")
+        || path.components().count() > 1;
+    let text = if name == "-" {
+        read(io::stdin().lock(), "stdin")?
+    } else if is_file {
+        let file = File::open(path).map_err(Error::from).with_context(|| name.to_owned())?;
+        read(file, name)?
+    } else {
+        // Asked for now so that a mistyped name is told of before anything else.
+        Profile::base(name).map_err(Error::from)?;
+        return Ok(Profile { base_profile_name: name.to_owned(), ..Profile::default() });
+    };
+    Profile::from_yaml(&text).map_err(Error::from).with_context(|| name.to_owned())
+}
+
+/// The text `from` gives, which is called `name` in messages.
+pub(super) fn read(from: impl Read, name: &str) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    from.take(LIMIT + 1).read_to_end(&mut bytes).with_context(|| name.to_owned())?;
+    if bytes.len() as u64 > LIMIT {
+        let what = format!("{name}: more than {LIMIT} bytes, which no such text has");
+        return Err(input_error(what).into());
+    }
+    // What of it is no text is not shown: there may be secrets in it.
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        input_error(format!("{name}: no UTF-8 text at byte {at}: save it as UTF-8")).into()
+    })
+}

@@ -1,0 +1,113 @@
+//! Requests: what profiles, schematics and flags come to.
+
+use super::*;
+
+#[test]
+fn flags_lie_over_a_profile_and_the_plan_tells() {
+    let mirror = Mirror::new();
+    let plan = |profile: &str, args: &[&str]| {
+        let mut command = mirror.build(&["-", "--plan", "--json"]);
+        let mut child =
+            command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(profile.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let [plan] = &json_lines(&output.stdout)[..] else { panic!("{output:?}") };
+        plan.clone()
+    };
+    let profile = "baseProfileName: iso\nversion: v1.10.1\n\
+                   customization: {extraKernelArgs: [from=profile]}\n";
+    let flags = ["--extra-kernel-arg", "from=flag", "--extra-kernel-arg", "-selinux"];
+    let kernel = mirror.0.path().join("index.json");
+    let files = ["--kernel", kernel.to_str().unwrap(), "--system-extension-image", EXTENSION];
+    let plan = plan(profile, &[&flags[..], &files, &["--epoch", "1700000000"]].concat());
+    assert_eq!(plan["fileName"], "metal-amd64.iso");
+    assert_eq!(plan["talosVersion"], "v1.11.2");
+    assert_eq!(plan["epoch"], 1_700_000_000);
+    let uki = &plan["output"]["iso"]["uki"];
+    assert_eq!(uki["kernel"]["file"], kernel.to_str().unwrap());
+    assert_eq!(uki["initramfs"]["extensions"][0]["name"], EXTENSION);
+    let cmdline = uki["cmdline"].as_str().unwrap();
+    assert!(cmdline.ends_with("from=profile from=flag"), "{cmdline}");
+    assert!(!cmdline.contains("selinux"), "{cmdline}");
+
+    let output = mirror.build(&["iso", "--plan"]).env("SOURCE_DATE_EPOCH", "5").output().unwrap();
+    assert!(text(&output.stdout).contains("\nepoch: 5\n"), "{output:?}");
+}
+
+/// What `profile` prints, given `input` on stdin.
+fn profile(args: &[&str], input: &str) -> String {
+    let mut command = talos_image(&["profile"]);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+    text(&output.stdout).to_owned()
+}
+
+#[test]
+fn the_imagers_flags_mean_what_they_mean_to_the_imager() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let config = file("config.yaml", "apiVersion: v1alpha1\nkind: HostnameConfig\nhostname: a\n");
+    let options = format!("@{}", file("options.yaml", "console: ttyS0\nspeed: 9\n"));
+    let blob = format!("blob=@{}", file("blob", "line\n"));
+    let flags = [
+        ["--talos-version", "v1.13.0"],
+        ["--arch", "arm64"],
+        ["--platform", "nocloud"],
+        ["--output-kind", "image"],
+        ["--extra-kernel-arg", "-selinux"],
+        ["--extra-kernel-arg", "console=ttyS1"],
+        ["--meta", "0xc=text"],
+        ["--system-extension-image", "registry.example/siderolabs/hello:1.0.0"],
+        ["--base-installer-image", "registry.example/siderolabs/installer-base:v1"],
+        ["--image-cache", "registry.example/siderolabs/cache:1"],
+        ["--embedded-config-path", &config],
+        ["--overlay-image", "registry.example/siderolabs/board:1"],
+        ["--overlay-name", "board"],
+        ["--overlay-option", &options],
+        ["--overlay-option", &blob],
+        ["--overlay-option", "speed=5"],
+        ["--secureboot-enroll-keys", "force"],
+        ["--secureboot-signer-address", "unix:///run/signer"],
+        ["--pcr-signer-address", "unix:///run/pcr"],
+    ];
+    let mut args = vec!["secureboot-metal", "--insecure", "--secureboot-include-well-known-certs"];
+    args.extend(flags.as_flattened());
+    let printed = profile(&args, "");
+    assert_eq!(printed, include_str!("imagers-flags.yaml"));
+    // The size is printed as it has grown for this version, and grows when it is read again.
+    let sizeless = |text: &str| {
+        text.lines().filter(|line| !line.contains("diskSize")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(sizeless(&profile(&["-"], &printed)), sizeless(&printed));
+    // What stands beside a profile counts too.
+    let changed = profile(&["-", "--arch", "amd64", "--image-cache", "./cache"], &printed);
+    assert!(
+        changed.contains("arch: amd64\n") && changed.contains("ociPath: ./cache\n"),
+        "{changed}"
+    );
+}
+
+#[test]
+fn warnings_count_where_asked() {
+    let mirror = Mirror::new();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    for (args, says) in [(&["iso"][..], "there was a warning"), (&["iso", "--plan"], "--strict")] {
+        let refused =
+            mirror.build(args).arg("--strict").arg("--output").arg(&out).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        let last = text(&refused.stderr).lines().last().unwrap().to_owned();
+        assert!(last.starts_with("error: ") && last.contains(says), "{last}");
+        assert!(!out.exists() || fs::read_dir(&out).unwrap().count() == 0);
+    }
+    let args = ["iso", "--bootloader", "sd-boot", "--strict", "--quiet"];
+    let built = mirror.build(&args).arg("--output").arg(&out).output().unwrap();
+    assert_eq!((built.status.code(), text(&built.stderr)), (Some(0), ""), "{built:?}");
+}

@@ -31,6 +31,13 @@ pub(crate) fn run(args: &Build, global: Global, render: &dyn Render) -> anyhow::
         count(*strict, warned.count() + plan.warnings.len())?;
         return Ok(render.plan(&plan)?);
     }
+    if *strict && !plan.warnings.is_empty() {
+        // Known before anything is read.
+        for message in &plan.warnings {
+            warned.on(&Event::Warning { subject: &plan.file_name, message });
+        }
+        count(true, warned.count())?;
+    }
     let streamed = output.stdout || output.tar_to_stdout;
     let directory = match &output.dir {
         None if streamed => None,

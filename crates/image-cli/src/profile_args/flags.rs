@@ -11,7 +11,7 @@ use image_core::{
         profile::{ContainerAsset, OutputKind, Overlay},
     },
 };
-use std::{fs::File, path::Path};
+use std::path::Path;
 
 /// What the flags say that a profile has no place for.
 pub(super) fn choices(request: &Request, origins: &Origins) -> anyhow::Result<Choices> {
@@ -47,7 +47,7 @@ pub(super) fn customization(profile: &mut Profile, flags: &Customization) -> any
         customization.meta_contents.extend(value);
     }
     if let Some(path) = &flags.embedded_config_path {
-        customization.embedded_machine_configuration = text(path)?.into();
+        customization.embedded_machine_configuration = named::text(path)?.1.into();
     }
     let extensions = flags.system_extension_image.iter().map(ContainerAsset::reference);
     profile.input.system_extensions.extend(extensions);
@@ -178,28 +178,19 @@ fn overlay(profile: &mut Profile, flags: &Later) -> anyhow::Result<()> {
     }
     for option in &flags.overlay_option {
         if let Some(file) = option.strip_prefix('@') {
-            let read = text(Path::new(file))?;
-            options.extend(
-                Overlay::options_from_yaml(&read)
-                    .map_err(Error::from)
-                    .with_context(|| file.to_owned())?,
-            );
+            let (name, text) = named::text(Path::new(file))?;
+            let more = Overlay::options_from_yaml(&text).map_err(Error::from).context(name)?;
+            options.extend(more);
             continue;
         }
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
         let value = match value.strip_prefix('@') {
-            Some(file) => text(Path::new(file))?,
+            Some(file) => named::text(Path::new(file))?.1,
             None => value.to_owned(),
         };
         options.insert(key.to_owned(), value.into());
     }
     Ok(())
-}
-
-fn text(path: &Path) -> anyhow::Result<String> {
-    let name = path.display().to_string();
-    let file = File::open(path).map_err(Error::from).with_context(|| name.clone())?;
-    named::read(file, &name)
 }
 
 /// The architecture of this machine, if Talos has it.

@@ -21,7 +21,7 @@ use image_core::{
     },
 };
 use official::Official;
-use std::{fmt::Display, fs::File, io, path::Path, str::FromStr};
+use std::{fmt::Display, path::Path, str::FromStr};
 
 /// What was asked for.
 pub(crate) struct Asked {
@@ -84,14 +84,8 @@ pub(crate) fn sources(named: &[String]) -> anyhow::Result<Set> {
 
 /// The schematic in a file, or on stdin.
 pub(crate) fn schematic(file: &Path) -> anyhow::Result<Schematic> {
-    let name = file.display().to_string();
-    let text = if name == "-" {
-        named::read(io::stdin().lock(), "stdin")
-    } else {
-        let file = File::open(file).map_err(Error::from).with_context(|| name.clone())?;
-        named::read(file, &name)
-    };
-    Schematic::from_yaml(&text?).map_err(Error::from).with_context(|| name)
+    let (name, text) = named::text(file)?;
+    Schematic::from_yaml(&text).map_err(Error::from).context(name)
 }
 
 /// What a profile or the flags bring that a schematic does not name.

@@ -1,4 +1,4 @@
-//! Profiles and schematics as they are named: by a base profile's name, a file, stdin.
+//! Texts as they are named: by a file, by `-` for stdin, a profile also by a base profile's name.
 
 use super::input_error;
 use anyhow::Context;
@@ -17,30 +17,38 @@ pub(super) fn profile(name: &str) -> anyhow::Result<Profile> {
     let path = Path::new(name);
     let is_file = path.extension().is_some_and(|it| it == "yaml" || it == "yml")
         || path.components().count() > 1;
-    let text = if name == "-" {
-        read(io::stdin().lock(), "stdin")?
-    } else if is_file {
-        let file = File::open(path).map_err(Error::from).with_context(|| name.to_owned())?;
-        read(file, name)?
-    } else {
+    if !is_file && name != "-" {
         // Asked for now so that a mistyped name is told of before anything else.
         Profile::base(name).map_err(Error::from)?;
         return Ok(Profile { base_profile_name: name.to_owned(), ..Profile::default() });
-    };
-    Profile::from_yaml(&text).map_err(Error::from).with_context(|| name.to_owned())
+    }
+    let (name, text) = text(path)?;
+    Profile::from_yaml(&text).map_err(Error::from).context(name)
 }
 
-/// The text `from` gives, which is called `name` in messages.
-pub(super) fn read(from: impl Read, name: &str) -> anyhow::Result<String> {
+/// What the file at `path` is called in messages, and its content; `-` is stdin.
+pub(super) fn text(path: &Path) -> anyhow::Result<(String, String)> {
+    let (name, text) = if path == Path::new("-") {
+        ("stdin".to_owned(), read(io::stdin().lock()))
+    } else {
+        (
+            path.display().to_string(),
+            File::open(path).map_err(Error::from).map_err(Into::into).and_then(read),
+        )
+    };
+    Ok((name.clone(), text.context(name)?))
+}
+
+fn read(from: impl Read) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
-    from.take(LIMIT + 1).read_to_end(&mut bytes).with_context(|| name.to_owned())?;
+    from.take(LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIMIT {
-        let what = format!("{name}: more than {LIMIT} bytes, which no such text has");
+        let what = format!("more than {LIMIT} bytes, which no such text has");
         return Err(input_error(what).into());
     }
     // What of it is no text is not shown: there may be secrets in it.
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        input_error(format!("{name}: no UTF-8 text at byte {at}: save it as UTF-8")).into()
+        input_error(format!("no UTF-8 text at byte {at}: save it as UTF-8")).into()
     })
 }

@@ -13,11 +13,16 @@ pub(super) fn schematic(file: &Path, schematic: &Schematic) -> String {
     let mut text = Text::default();
     text.titled(&file.display().to_string(), |text| {
         text.fields(&[("id", id)]);
-        for Part { key, does, outputs, only } in parts {
+        // What one key does in several ways, its outputs said once.
+        for alike in parts.chunk_by(|a, b| (a.key, &a.only) == (b.key, &b.only)) {
+            let Part { key, outputs, only, .. } = &alike[0];
             text.section(key, |text| {
                 let outputs: Vec<_> = outputs.iter().map(|kind| kind.name()).collect();
-                text.line(&does);
-                text.fields(&[("in", outputs.join(", ")), ("only", only.unwrap_or_default())]);
+                for part in alike {
+                    text.line(&part.does);
+                }
+                let only = only.clone().unwrap_or_default();
+                text.fields(&[("in", outputs.join(", ")), ("only", only)]);
             });
         }
         if !notes.is_empty() {

@@ -49,14 +49,14 @@ const EXTENSION: &str = "registry.example/siderolabs/intel-ucode:20251111";
 impl Mirror {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let images = fake::images(&"v1.11.2".parse().unwrap()).unwrap();
+        let images = fake::images(&"v1.12.2".parse().unwrap()).unwrap();
         fake::write(&oci::layout(&images).unwrap(), dir.path()).unwrap();
         Self(dir)
     }
 
     fn build(&self, args: &[&str]) -> Command {
         let mut command = talos_image(&["build"]);
-        command.args(args).args(["--talos-version", "v1.11.2", "--arch", "amd64", "--source"]);
+        command.args(args).args(["--talos-version", "v1.12.2", "--arch", "amd64", "--source"]);
         command.arg(self.0.path());
         command
     }

@@ -6,10 +6,10 @@ use super::*;
 fn a_mistake_is_one_line_that_names_the_mend() {
     let dir = tempfile::tempdir().unwrap();
     let profile = dir.path().join("profile.yaml");
-    fs::write(&profile, "baseProfileName: metal\nversion: v1.11.2\noutput:\n  knid: iso\n")
+    fs::write(&profile, "baseProfileName: metal\nversion: v1.12.2\noutput:\n  knid: iso\n")
         .unwrap();
     let profile = profile.to_str().unwrap();
-    let (metal, version) = (["build", "metal", "--talos-version", "v1.11.2"], "--talos-version");
+    let (metal, version) = (["build", "metal", "--talos-version", "v1.12.2"], "--talos-version");
     let with = |rest: &[&'static str]| [&metal[..], rest].concat();
     for (args, code, says) in [
         (vec!["biuld"], 2, "'build'"),
@@ -24,7 +24,7 @@ fn a_mistake_is_one_line_that_names_the_mend() {
         (with(&["--output-kind", "iso", "--disk-size", "8GiB"]), 2, "--disk-size"),
         (with(&["--output-kind", "kernel", "--bootloader", "grub"]), 2, "--bootloader"),
         (with(&["--stdout", "--plan"]), 2, "--plan"),
-        (vec!["build", "metla", version, "v1.11.2"], 2, "\"metal\""),
+        (vec!["build", "metla", version, "v1.12.2"], 2, "\"metal\""),
         (vec!["build", "metal"], 2, version),
         (vec!["build", "metal", version, "1.11"], 2, version),
         (vec!["build", profile], 2, "did you mean \"kind\"?"),

@@ -21,7 +21,7 @@ fn flags_lie_over_a_profile_and_the_plan_tells() {
     let files = ["--kernel", kernel.to_str().unwrap(), "--system-extension-image", EXTENSION];
     let plan = plan(profile, &[&flags[..], &files, &["--epoch", "1700000000"]].concat());
     assert_eq!(plan["fileName"], "metal-amd64.iso");
-    assert_eq!(plan["talosVersion"], "v1.11.2");
+    assert_eq!(plan["talosVersion"], "v1.12.2");
     assert_eq!(plan["epoch"], 1_700_000_000);
     let uki = &plan["output"]["iso"]["uki"];
     assert_eq!(uki["kernel"]["file"], kernel.to_str().unwrap());
@@ -110,4 +110,81 @@ fn warnings_count_where_asked() {
     let args = ["iso", "--bootloader", "sd-boot", "--strict", "--quiet"];
     let built = mirror.build(&args).arg("--output").arg(&out).output().unwrap();
     assert_eq!((built.status.code(), text(&built.stderr)), (Some(0), ""), "{built:?}");
+}
+
+#[test]
+fn a_schematic_is_named_explained_and_built() {
+    const ID: &str = "8e060eb70ed5eaeb88cfa2046c155bde0bcf47776c015d7f163aee9b25cccbc5";
+    let mirror = Mirror::new();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("schematic.yaml");
+    let yaml = "customization:\n  extraKernelArgs: [a=b]\n  systemExtensions:\n    \
+                officialExtensions: [siderolabs/hello, siderolabs/intel-ucode]\n  \
+                embeddedMachineConfiguration: |\n    apiVersion: v1alpha1\n    \
+                kind: HostnameConfig\n    hostname: s3cret\n";
+    fs::write(&file, yaml).unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(text(&run(&["schematic", "id", file]).stdout), format!("{ID}\n"));
+    let shown = run(&["schematic", "show", file, "--json"]);
+    assert!(!text(&shown.stdout).contains("s3cret"), "{shown:?}");
+    assert_eq!(json_lines(&shown.stdout)[0]["id"], ID);
+    let shown = run(&["schematic", "show", file]);
+    assert!(text(&shown.stdout).contains(ID) && !text(&shown.stdout).contains("s3cret"));
+
+    let asked = ["iso", "--schematic", file, "--bootloader", "sd-boot", "--plan", "--json"];
+    let factory = ["--factory-url", "https://factory.example/"];
+    let planned = mirror.build(&[&asked[..], &factory].concat()).output().unwrap();
+    assert_eq!(planned.status.code(), Some(0), "{planned:?}");
+    assert!(!text(&planned.stdout).contains("s3cret") && planned.stderr.is_empty(), "{planned:?}");
+    let plan = &json_lines(&planned.stdout)[0];
+    let uki = &plan["output"]["iso"]["uki"];
+    let extensions = uki["initramfs"]["extensions"].as_array().unwrap();
+    let names: Vec<_> = extensions.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert!(names[0].starts_with("registry.example/siderolabs/hello:1.0.0@sha256:"), "{names:?}");
+    assert!(
+        names[1].contains("siderolabs/intel-ucode:")
+            && names[2..] == ["schematic", "embedded-config"]
+    );
+    assert_eq!(extensions[2]["source"]["virtual"]["version"], ID);
+    assert!(uki["cmdline"].as_str().unwrap().ends_with(" a=b"), "{uki}");
+
+    // What is typed beside a schematic is not in its ID, and is warned of.
+    let warned = mirror.build(&asked).args(["--extension", "intel-ucode"]).output().unwrap();
+    assert!(text(&warned.stderr).contains("not part of its ID"), "{warned:?}");
+}
+
+#[test]
+fn official_extensions_are_listed_and_taken_by_name() {
+    let mirror = Mirror::new();
+    let source = mirror.0.path().to_str().unwrap();
+    let list = ["extensions", "list", "--talos-version", "v1.12.2", "--source", source];
+    let listed = run(&[&list[..], &["--json"]].concat());
+    let listed = json_lines(&listed.stdout);
+    let names: Vec<_> = listed.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["hello", "intel-ucode"]);
+    assert!(text(&run(&list).stdout).contains("intel-ucode  20251111"));
+
+    let asked = ["iso", "--talos-version", "v1.12.2", "--source", source, "--extension"];
+    let printed = profile(&[&asked[..], &["siderolabs/hello"]].concat(), "");
+    let reference = listed[0]["reference"].as_str().unwrap();
+    assert!(
+        printed.contains(&format!("  systemExtensions:\n    - imageRef: {reference}\n")),
+        "{printed}"
+    );
+
+    for (args, code, says) in [
+        (&["--extension", "helo"][..], 2, "did you mean hello?"),
+        (
+            &["--extension", "hello", "--talos-version", "v1.13.0"],
+            5,
+            "siderolabs/extensions:v1.13.0",
+        ),
+    ] {
+        let version = ["--talos-version", "v1.12.2"];
+        let version = if args.contains(&"--talos-version") { &version[..0] } else { &version[..] };
+        let refused = run(&[&["build", "iso", "--source", source][..], version, args].concat());
+        let stderr = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(code), "{stderr}");
+        assert!(stderr.contains(says) && stderr.lines().count() == 1, "{stderr}");
+    }
 }

@@ -127,19 +127,14 @@ fn hard_schematics_have_the_identifiers_go_gives_them() {
     );
 }
 
-/// Prints the corpus for a reader in another language, sound documents and then spoilt ones, a
-/// JSON string a line; with it what is made of each here, a JSON string or the refusal.
 #[test]
-#[ignore = "for a comparison by hand"]
-#[expect(clippy::print_stdout, reason = "that is what it is for")]
-fn print_the_corpus() {
-    let sound = (0..20_000).map(|nth| corpus::document(SEED, nth));
-    for text in sound.chain((0..20_000).map(|nth| corpus::spoilt(SEED, nth))) {
-        let answer = match Schematic::from_yaml(&text) {
-            Ok(schematic) => serde_json::to_string(&schematic.to_yaml()).unwrap(),
-            Err(error) => format!("null\t{error}"),
-        };
-        println!("{}\t{answer}", serde_json::to_string(&text).unwrap());
+fn slips_of_the_keyboard_have_a_place() {
+    for nth in 0..4000 {
+        if let Err(error) = Schematic::from_yaml(&corpus::spoilt(SEED, nth)) {
+            let error = error.to_string();
+            let placed = error.starts_with("schematic: line ") && error.contains(" column ");
+            assert!(placed && !error.contains('\n'), "{nth}: {error}");
+        }
     }
 }
 

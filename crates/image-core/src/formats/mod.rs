@@ -2,6 +2,7 @@
 
 mod calendar;
 mod error;
+mod pipeline;
 
 pub mod cmdline;
 pub mod compress;

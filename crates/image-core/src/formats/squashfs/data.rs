@@ -1,6 +1,8 @@
 //! The content of files: the full blocks at its head, and its end in a block shared with others.
 
-use super::{Error, FORMAT, Options, Result, STORED, codec::Packer, narrow, pipeline::in_order};
+use super::{
+    super::pipeline::in_order, Error, FORMAT, Options, Result, STORED, codec::Packer, narrow,
+};
 use crate::blob::{Blob, Digest, Extent, Scratch, Spool};
 use std::{
     collections::BTreeMap,

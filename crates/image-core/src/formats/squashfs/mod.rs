@@ -16,7 +16,6 @@ mod data;
 mod directory;
 mod inode;
 mod metadata;
-mod pipeline;
 mod reader;
 mod superblock;
 mod writer;

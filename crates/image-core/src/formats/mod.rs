@@ -11,6 +11,7 @@ pub mod fat;
 pub mod gpt;
 pub mod initramfs;
 pub mod iso9660;
+pub mod kernel_module;
 pub mod linux;
 pub mod mbr;
 pub mod microcode;

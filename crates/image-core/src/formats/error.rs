@@ -80,6 +80,21 @@ impl Error {
         Self { format, fault: Fault::Bug(overlap.to_string()) }
     }
 
+    /// The same error, naming the one of many files it is about.
+    #[must_use]
+    pub fn within(mut self, file: &str) -> Self {
+        let named = |what: &str| format!("{file}: {what}");
+        match &mut self.fault {
+            Fault::Corrupt { what, .. }
+            | Fault::Unsupported(what)
+            | Fault::Invalid(what)
+            | Fault::TooLarge { what, .. }
+            | Fault::Bug(what) => *what = named(what),
+            Fault::Io(error) => *error = io::Error::new(error.kind(), named(&error.to_string())),
+        }
+        self
+    }
+
     /// The format's name, as in its specification.
     pub fn format(&self) -> &'static str {
         self.format

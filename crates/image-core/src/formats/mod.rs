@@ -7,6 +7,7 @@ mod pipeline;
 pub mod cmdline;
 pub mod compress;
 pub mod cpio;
+pub mod depmod;
 pub mod fat;
 pub mod gpt;
 pub mod initramfs;

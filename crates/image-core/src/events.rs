@@ -9,6 +9,8 @@ pub enum Step {
     Release,
     /// Reading an extension's layers.
     Extension,
+    /// Listing the kernel modules of the release and of extensions.
+    Modules,
     /// Compressing an extension into its squashfs.
     Squashfs,
     /// Compressing the initramfs segment with the extensions.

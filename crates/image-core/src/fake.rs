@@ -9,9 +9,11 @@ use crate::{
     error::Result,
     formats::{
         cpio,
+        kernel_module::fake::{Module, module},
         linux::fake::{arm64_image, bz_image},
         oci::{self, Encoding, Platform},
         pe::{Machine, fake},
+        squashfs,
     },
     sources::{Layout, Set},
     talos::{
@@ -28,7 +30,7 @@ pub const KERNEL_RELEASE: &str = "6.12.48-fake";
 /// The registry the fake images come from.
 const REGISTRY: &str = "registry.example";
 
-/// The tree of the release image: boot assets of both architectures.
+/// The tree of the release image: boot assets of both architectures, depmod's configuration.
 pub fn release() -> Result<Tree> {
     let mut tree = Tree::new();
     for arch in Arch::ALL {
@@ -45,13 +47,26 @@ pub fn release() -> Result<Tree> {
             tree.insert(TreePath::new(&asset.path(arch))?, Node::file(content, 0o644));
         }
     }
+    let config = Node::file(release::DEPMOD_DEFAULT, 0o644);
+    tree.insert(TreePath::new(release::DEPMOD_CONFIG)?, config);
     Ok(tree)
 }
 
-/// An initramfs with an `init` that is no program.
+/// An initramfs with an `init` that is no program, and a root file system with one kernel module.
 pub fn initramfs() -> Result<Blob> {
+    let mut root = Tree::new();
+    let modules = TreePath::new("usr/lib/modules")?.join(KERNEL_RELEASE)?;
+    let base = module(&Module { exports: &["fake_base"], ..Module::default() });
+    for (path, content) in
+        [("kernel/base.ko", base.into()), ("modules.order", Blob::from("kernel/base.ko\n"))]
+    {
+        root.insert(modules.join(path)?, Node::file(content, 0o644));
+    }
+    // Everything is small: nothing is written to the scratch directory.
+    let root = squashfs::image(&root, &squashfs::Options::default(), &Scratch::new(""), &|_| ())?;
     let mut tree = Tree::new();
     tree.insert(TreePath::new("init")?, Node::file("not a program\n", 0o755));
+    tree.insert(TreePath::new(release::ROOTFS)?, Node::file(root, 0o644));
     Ok(cpio::archive(&tree, 0)?)
 }
 

@@ -109,6 +109,7 @@ fn short(subject: &str) -> String {
 fn verb(step: Step) -> (&'static str, &'static str) {
     match step {
         Step::Release | Step::Extension => ("Reading", "Read"),
+        Step::Modules => ("Listing", "Listed"),
         Step::Squashfs => ("Packing", "Packed"),
         Step::Initramfs | Step::Pack => ("Compressing", "Compressed"),
         Step::Write => ("Writing", "Wrote"),

@@ -1,7 +1,7 @@
 //! What is no extension for this Talos, and what is one but a bad one.
 
 use super::*;
-use image_core::{blob::Scratch, plan, sources::Set};
+use image_core::{blob::Scratch, formats::squashfs, plan, sources::Set};
 use std::sync::Arc;
 
 #[test]
@@ -18,7 +18,8 @@ fn what_is_no_extension_for_this() {
     let fifo = with("rootfs/usr/local/bin/fifo", fifo);
     let mut no_manifest = good.clone();
     no_manifest.remove(&path("manifest.yaml"));
-    let modules = good_extension("modules", any, "usr/lib/modules/6.12.48-fake/x.ko");
+    let no_module = good_extension("m", any, "usr/lib/modules/6.12.48-fake/extras/x.ko");
+    let other_kernel = good_extension("m", any, "usr/lib/modules/6.1.0-old/extras/x.ko");
     rig.extensions(
         "extensions",
         &[
@@ -34,13 +35,37 @@ fn what_is_no_extension_for_this() {
             image("nonsense-range", &good_extension("range", "about 1.11", "usr/bin/a")),
             image("one", &good),
             image("other", &with("rootfs/usr/local/bin/other", Node::file("", 0o755))),
-            image("modules", &modules),
+            image("no-module", &no_module),
+            image("other-kernel", &other_kernel),
             image("fifo", &fifo),
             raw_image("absolute", tar_of("/rootfs/x", b'0', "")),
             raw_image("up", tar_of("rootfs/../../x", b'0', "")),
             raw_image("random", vec![0x5a; 5000]),
         ],
     );
+    let initramfs = |name: &str, kernels: Option<&[&str]>| {
+        let mut tree = Tree::new();
+        tree.insert(path("init"), Node::file("", 0o755));
+        if let Some(kernels) = kernels {
+            let mut root = Tree::new();
+            for kernel in kernels {
+                root.insert(path(&format!("usr/lib/modules/{kernel}")), Node::directory(0o755));
+            }
+            let (options, scratch) = (squashfs::Options::default(), Scratch::new(""));
+            let root = squashfs::image(&root, &options, &scratch, &|_| ()).unwrap();
+            tree.insert(path("rootfs.sqsh"), Node::file(root, 0o644));
+        }
+        rig.put(&format!("{name}.cpio"), cpio::archive(&tree, 0).unwrap());
+        let profile = format!(
+            "baseProfileName: iso\ninput: {{initramfs: {{path: {}/{name}.cpio}}, \
+             systemExtensions: [{{imageRef: bad/no-module:1}}]}}\n",
+            rig.dir.path().display()
+        );
+        rig.put(&format!("{name}.yaml"), profile);
+    };
+    initramfs("bare", None);
+    initramfs("no-kernel", Some(&[]));
+    initramfs("two-kernels", Some(&["6.1.0-a", "6.1.0-b"]));
     rig.put("fifo.tar", tar::archive(&fifo, 0).unwrap());
     rig.put("random.tar", vec![0x5a; 5000]);
     rig.put(
@@ -68,6 +93,7 @@ fn what_is_no_extension_for_this() {
     let ask = |name: &str| {
         format!("build iso --source oci:{{dir}}/extensions --system-extension-image bad/{name}:1")
     };
+    let over = |name: &str| format!("build {{dir}}/{name}.yaml --source oci:{{dir}}/extensions");
     let rows: Vec<(String, i32, &[&str])> = vec![
         (ask("no-manifest"), 2, &["bad/no-manifest:1", "manifest.yaml"]),
         (ask("wrong-manifest"), 3, &["bad/wrong-manifest:1", "\"v2\"", "v1alpha1"]),
@@ -81,7 +107,11 @@ fn what_is_no_extension_for_this() {
             2,
             &["bad/one:1", "bad/other:1", "\"good\"", "leave one out"],
         ),
-        (ask("modules"), 3, &["bad/modules:1", "kernel modules", "not supported yet"]),
+        (ask("no-module"), 2, &["6.12.48-fake", "extras/x.ko", "ELF"]),
+        (ask("other-kernel"), 2, &["extension m", "6.1.0-old", "6.12.48-fake", VERSION]),
+        (over("bare"), 2, &["bare.cpio", "no rootfs.sqsh", "Talos release"]),
+        (over("no-kernel"), 2, &["no-kernel.cpio", "rootfs.sqsh", "usr/lib/modules", "none"]),
+        (over("two-kernels"), 2, &["two-kernels.cpio", "6.1.0-a, 6.1.0-b"]),
         (ask("fifo"), 2, &["bad/fifo:1", "rootfs/usr/local/bin/fifo"]),
         (ask("absolute"), 5, &["bad/absolute:1", "\"/rootfs/x\""]),
         (ask("up"), 5, &["bad/up:1", "rootfs/../../x"]),

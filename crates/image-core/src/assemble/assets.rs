@@ -61,6 +61,14 @@ impl Assets {
         }
     }
 
+    /// The bytes of an asset that the release need not have.
+    pub(super) fn find(&self, asset: &Asset) -> Result<Option<Blob>> {
+        match asset {
+            Asset::Release(path) if self.release.file(path).is_none() => Ok(None),
+            there => self.open(there).map(Some),
+        }
+    }
+
     /// A kernel, and what its headers say. It has to be one for the machine.
     pub(super) fn kernel(&self, asset: &Asset) -> Result<(Blob, Kernel)> {
         let blob = self.open(asset)?;

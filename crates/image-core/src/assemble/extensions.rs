@@ -86,14 +86,6 @@ fn load_one(extension: &plan::Extension, plan: &Plan, cx: &Context<'_>) -> Resul
     }
 
     let mut rootfs = image.subtree(&TreePath::new(ROOTFS)?);
-    let modules = TreePath::new(extension::modules_dir(&plan.talos_version))?;
-    if rootfs.children(&modules).next().is_some() {
-        let what = format!(
-            "it has kernel modules ({modules}), which is not supported yet: extensions with \
-             firmware, microcode and programs are"
-        );
-        return Err(Error::new(ErrorKind::Unsupported, what));
-    }
     for finding in extension::lint(&metadata, &rootfs, &plan.talos_version, None) {
         let message = finding.to_string();
         cx.observer.on(&Event::Warning { subject: &metadata.name, message: &message });

@@ -4,6 +4,7 @@ use super::{
     Context,
     assets::{Assets, name},
     extensions::{self, Extension},
+    modules,
 };
 use crate::{
     blob::{Blob, Spool},
@@ -39,6 +40,7 @@ pub(super) fn assemble(
         return Ok(base);
     }
     let mut loaded = extensions::load(&plan.extensions, whole, cx)?;
+    let modules = modules::dependencies(&base, plan, whole, &loaded, assets, cx)?;
     let early = take_microcode(&mut loaded)?;
     let epoch = u32::try_from(whole.epoch).map_err(|_| {
         let what = format!("epoch {} is past 2106, the last year a cpio can hold", whole.epoch);
@@ -52,7 +54,11 @@ pub(super) fn assemble(
         epoch,
         ..squashfs::Options::default()
     };
-    let layers = layers(&loaded, &whole.talos_version, &options, cx)?;
+    let order = rules::order(loaded.len());
+    let mut listed: Vec<_> =
+        order.into_iter().map(|index| (rules::image_name(index), &loaded[index])).collect();
+    listed.extend(modules.iter().map(|it| (rules::MODULE_DEPENDENCIES_IMAGE.to_owned(), it)));
+    let layers = layers(&listed, &whole.talos_version, &options, cx)?;
     let archive = cpio::archive(&layers, epoch).during(|| "archiving the extensions".to_owned())?;
     let late = compressed(&archive, joined, cx)?;
     let early = match early {
@@ -84,27 +90,24 @@ fn take_microcode(extensions: &mut [Extension]) -> Result<Option<Tree>> {
     Ok(microcode::early_tree(&intel, &amd)?)
 }
 
-/// What stands behind the release's initramfs: a squashfs for each extension, their list, and
-/// the firmware that drivers ask for before the root file system is there.
+/// What stands behind the release's initramfs: a squashfs for each extension, by its name there,
+/// their list, and the firmware that drivers ask for before the root file system is there.
 fn layers(
-    extensions: &[Extension],
+    extensions: &[(String, &Extension)],
     version: &TalosVersion,
     options: &squashfs::Options,
     cx: &Context<'_>,
 ) -> Result<Tree> {
     let firmware_dir = TreePath::new(rules::firmware_dir(version))?;
     let mut tree = Tree::new();
-    let mut listed = Vec::with_capacity(extensions.len());
-    for index in rules::order(extensions.len()) {
-        let extension = &extensions[index];
-        let image = rules::image_name(index);
+    for (image, extension) in extensions {
         let squashfs = squashfs(extension, options, cx)
             .during(|| format!("compressing the extension {}", extension.metadata.name))?;
-        tree.insert(TreePath::new(&image)?, Node::file(squashfs, 0o644));
+        tree.insert(TreePath::new(image)?, Node::file(squashfs, 0o644));
         tree.graft(&firmware_dir, &extension.firmware);
-        listed.push((image, &extension.metadata));
     }
-    let list = rules::config(listed.iter().map(|(image, metadata)| (image.as_str(), *metadata)));
+    let listed = extensions.iter().map(|(image, extension)| (image.as_str(), &extension.metadata));
+    let list = rules::config(listed);
     tree.insert(TreePath::new(rules::CONFIG)?, Node::file(list, 0o644));
     Ok(tree)
 }

@@ -6,6 +6,7 @@ mod esp;
 mod extensions;
 mod initramfs;
 mod iso;
+mod modules;
 mod uki;
 
 use crate::{

@@ -6,7 +6,7 @@ use super::{
     compress::{self, Codec, Decoder},
     cpio::{self, Entry},
 };
-use crate::blob::Blob;
+use crate::blob::{Blob, Spool};
 use std::{
     io::{self, BufRead, BufReader, Read},
     ops::ControlFlow,
@@ -138,16 +138,43 @@ fn archive_members(input: &mut dyn Read, visit: &mut Visitor<'_>) -> Result<Cont
 /// # Errors
 /// As [`members`], and `TooLarge` for a file over `max` bytes.
 pub fn file(segments: &[Segment], name: &str, max: u64, limit: u64) -> Result<Option<Vec<u8>>> {
+    last(segments, name, limit, &mut |entry, content| {
+        if entry.size > max {
+            return Err(Error::too_large(FORMAT, format!("{name:?}"), entry.size, max));
+        }
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).map_err(|e| Error::io(FORMAT, e))?;
+        Ok(bytes)
+    })
+}
+
+/// As [`file`], however large it is: its bytes are kept in `spool`.
+///
+/// # Errors
+/// As [`members`], or writing failed.
+pub fn spooled(
+    segments: &[Segment],
+    name: &str,
+    spool: &mut Spool,
+    limit: u64,
+) -> Result<Option<Blob>> {
+    last(segments, name, limit, &mut |_, content| {
+        io::copy(content, spool).and_then(|_| spool.take()).map_err(|e| Error::io(FORMAT, e))
+    })
+}
+
+/// What `read` makes of the last regular file of this name.
+fn last<T>(
+    segments: &[Segment],
+    name: &str,
+    limit: u64,
+    read: &mut dyn FnMut(&Entry, &mut dyn Read) -> Result<T>,
+) -> Result<Option<T>> {
     for segment in segments.iter().rev() {
         let mut found = None;
         members(segment, limit, &mut |entry, content| {
             if entry.name == name && entry.is_file() {
-                if entry.size > max {
-                    return Err(Error::too_large(FORMAT, format!("{name:?}"), entry.size, max));
-                }
-                let mut bytes = Vec::new();
-                content.read_to_end(&mut bytes).map_err(|e| Error::io(FORMAT, e))?;
-                found = Some(bytes);
+                found = Some(read(entry, content)?);
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -264,6 +291,10 @@ mod tests {
         assert_eq!(read("which").unwrap(), b"zstd");
         assert_eq!(read("early").unwrap(), b"1");
         assert_eq!(read("nowhere"), None);
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(&Scratch::new(dir.path()));
+        let spooled = spooled(&segments, "which", &mut spool, 4096).unwrap().unwrap();
+        assert_eq!(spooled.to_vec(10).unwrap(), b"zstd");
         assert!(file(&segments, "which", 3, 4096).is_err());
         assert!(file(&segments, "which", 10, 99).is_err());
     }

@@ -1,8 +1,8 @@
 //! What is made of a request, all its gaps filled.
 
 use super::{
-    Asset, Choices, Content, Disk, Esp, Initramfs, Inputs, Iso, Output, Partition, Plan,
-    Profile as UkiProfile, Uki, seed,
+    Asset, Choices, Content, Disk, Esp, Extension, ExtensionSource, Initramfs, Inputs, Iso, Output,
+    Partition, Plan, Profile as UkiProfile, Uki, seed,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -170,7 +170,11 @@ impl Plan {
         let Decision { target, mut warnings } = decision;
         let arguments = kernel_args(&target, &[]);
         let cmdline = arguments.to_string();
-        let initramfs = Initramfs { base: initramfs, extensions };
+        let made = |extension: &Extension| matches!(extension.source, ExtensionSource::Virtual(_));
+        let depmod_config = release.as_ref().filter(|_| !extensions.iter().all(made));
+        let depmod_config =
+            depmod_config.map(|_| Asset::Release(release::DEPMOD_CONFIG.to_owned()));
+        let initramfs = Initramfs { base: initramfs, extensions, depmod_config };
         let uki = |initramfs: Initramfs, kernel: Asset| Uki {
             stub: sd_stub,
             kernel,
@@ -254,13 +258,18 @@ impl Plan {
 
     /// The boot assets the output is made of.
     pub fn assets(&self) -> Vec<&Asset> {
+        fn of_initramfs(initramfs: &Initramfs) -> Vec<&Asset> {
+            std::iter::once(&initramfs.base).chain(&initramfs.depmod_config).collect()
+        }
         fn of_uki(uki: &Uki) -> Vec<&Asset> {
-            vec![&uki.stub, &uki.kernel, &uki.initramfs.base]
+            let mut assets = vec![&uki.stub, &uki.kernel];
+            assets.extend(of_initramfs(&uki.initramfs));
+            assets
         }
         match &self.output {
             Output::Kernel(kernel) => vec![kernel],
             Output::Cmdline(_) => vec![],
-            Output::Initramfs(initramfs) => vec![&initramfs.base],
+            Output::Initramfs(initramfs) => of_initramfs(initramfs),
             Output::Uki(uki) => of_uki(uki),
             Output::Iso(Iso { uki, esp, .. }) | Output::Disk(Disk { uki, esp, .. }) => {
                 let mut assets = of_uki(uki);

@@ -106,6 +106,10 @@ pub struct Initramfs {
     pub base: Asset,
     /// The extensions in layer order.
     pub extensions: Vec<Extension>,
+    /// depmod's configuration, should an extension have kernel modules. The release need not
+    /// have it: what all releases say holds then, and where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depmod_config: Option<Asset>,
 }
 
 /// A system extension.

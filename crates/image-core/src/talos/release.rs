@@ -21,6 +21,8 @@ pub const OVERLAYS: &str = "siderolabs/overlays";
 pub const ROOTFS: &str = "rootfs.sqsh";
 /// depmod's configuration in the release image.
 pub const DEPMOD_CONFIG: &str = "etc/modules.d/10-extra-modules.conf";
+/// What that file has said in every release so far, for where it is not at hand.
+pub const DEPMOD_DEFAULT: &str = "search extras built-in\n";
 
 /// A boot asset in the release image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]

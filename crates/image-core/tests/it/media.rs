@@ -9,32 +9,49 @@ use image_core::{
         report::{Initramfs, Medium, Uki, Volume},
     },
     fake,
-    formats::{initramfs, squashfs},
+    formats::{
+        initramfs,
+        kernel_module::fake::{Module, module},
+        oci::{self, Encoding},
+        squashfs,
+    },
     plan::{self, Choices, Plan},
+    sources::{Layout, Set},
     talos::{
         Arch, Profile,
         extension::{Metadata, VirtualExtension},
     },
     tree::{Tree, TreePath},
 };
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 const VERSION: &str = "v1.11.0";
 const UKI: &str = "EFI/Linux/Talos-v1.11.0.efi";
 
 /// Makes what `request` asks for, of `version` with two extensions.
 fn build_of(version: &str, request: &str, choices: &Choices) -> Blob {
-    let request = format!(
-        "{request}\nversion: {version}\ninput:\n  systemExtensions:\n  \
-         - imageRef: siderolabs/intel-ucode:20251111\n  - imageRef: siderolabs/hello:1.0.0\n"
-    );
-    let profile = Profile::from_yaml(&request).unwrap();
     let sources = fake::sources(&version.parse().unwrap()).unwrap();
-    let plan = Plan::new(plan::resolve(&profile, choices, &sources).unwrap(), choices).unwrap();
+    let extensions = ["intel-ucode:20251111", "hello:1.0.0"];
+    build_from(&sources, version, request, &extensions, choices)
+}
+
+fn build_from(
+    sources: &Set,
+    version: &str,
+    request: &str,
+    extensions: &[&str],
+    choices: &Choices,
+) -> Blob {
+    let extensions = extensions.iter().map(|it| format!("  - imageRef: siderolabs/{it}\n"));
+    let extensions: String = extensions.collect();
+    let request =
+        format!("{request}\nversion: {version}\ninput:\n  systemExtensions:\n{extensions}");
+    let profile = Profile::from_yaml(&request).unwrap();
+    let plan = Plan::new(plan::resolve(&profile, choices, sources).unwrap(), choices).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let scratch = Scratch::new(scratch.path());
     let threads = NonZeroUsize::MIN;
-    let cx = Context { sources: &sources, scratch: &scratch, threads, observer: &Silent };
+    let cx = Context { sources, scratch: &scratch, threads, observer: &Silent };
     assemble::execute(&plan, &cx).unwrap().blob
 }
 
@@ -74,7 +91,7 @@ fn parts(medium: &Blob) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A squashfs of an initramfs, and the compressor it names.
-fn extension(initramfs: &Blob, image: &str) -> (Tree, squashfs::Algorithm) {
+fn extension_of(initramfs: &Blob, image: &str) -> (Tree, squashfs::Algorithm) {
     let segments = initramfs::segments(initramfs, 1 << 26).unwrap();
     let image = initramfs::file(&segments, image, 1 << 20, 1 << 26).unwrap().unwrap().into();
     let algorithm = squashfs::Superblock::parse(&image).unwrap().algorithm;
@@ -227,9 +244,9 @@ fn virtual_extensions_come_last_and_hold_what_they_should() {
     let Medium::Initramfs(found) = inspected.medium else { panic!() };
     let names: Vec<_> = found.extensions.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["intel-ucode", "hello", "schematic", "embedded-config"]);
-    let (tree, _) = extension(&medium, "2.sqsh");
+    let (tree, _) = extension_of(&medium, "2.sqsh");
     assert_eq!(tree.file(path).unwrap().len(), 0);
-    let (tree, _) = extension(&medium, "3.sqsh");
+    let (tree, _) = extension_of(&medium, "3.sqsh");
     let file = TreePath::new("usr/local/etc/talos/config.yaml").unwrap();
     let node = tree.get(&file).unwrap();
     assert_eq!((node.mode, bytes(node.content().unwrap())), (0o400, config.as_bytes().to_vec()));
@@ -239,6 +256,93 @@ fn virtual_extensions_come_last_and_hold_what_they_should() {
         bytes(&build_of("v1.12.0", &request("kernel"), &choices)),
         asset(Arch::Amd64, "vmlinuz")
     );
+}
+
+#[test]
+fn kernel_modules_of_extensions_are_listed_beside_the_release_s_own() {
+    let module = |exports: &[&str], needs: &[&str], info: &[&str]| {
+        module(&Module { exports, needs, info, ..Module::default() }).into()
+    };
+    let extension = |name: &str, files: &[(&str, Blob)]| {
+        let below = format!("usr/lib/modules/{}", fake::KERNEL_RELEASE);
+        let files: Vec<_> =
+            files.iter().map(|(path, file)| (format!("{below}/{path}"), file.clone())).collect();
+        let files: Vec<_> = files.iter().map(|(path, file)| (&**path, file.clone())).collect();
+        let tree = fake::extension(name, "1", ">= v1.0.0", &files).unwrap();
+        let name = format!("siderolabs/{name}:1");
+        fake::image(&name, &tree, &Arch::ALL, Encoding::Plain).unwrap()
+    };
+    let mut images = fake::images(&VERSION.parse().unwrap()).unwrap();
+    images.push(extension(
+        "driver",
+        &[
+            (
+                "extras/driver.ko",
+                module(&["driver"], &["fake_base", "printk"], &["alias=pci:v1d*"]),
+            ),
+            ("modules.order", "kernel/base.ko\nextras/driver.ko\n".into()),
+            ("modules.dep", "extras/driver.ko:\n".into()),
+        ],
+    ));
+    // Comes before the release's own of that name.
+    images.push(extension(
+        "newer",
+        &[
+            ("extras/base.ko", module(&["fake_base"], &[], &[])),
+            ("extras/user.ko", module(&[], &["driver"], &[])),
+        ],
+    ));
+    let layout = oci::layout(&images).unwrap();
+    let sources = Set::new(vec![Arc::new(Layout::tree("oci:fake", layout).unwrap())]);
+    let medium = build_from(
+        &sources,
+        VERSION,
+        "baseProfileName: iso\narch: amd64\noutput: {kind: initramfs}",
+        &["driver:1", "hello:1.0.0", "newer:1"],
+        &Choices::default(),
+    );
+    let Medium::Initramfs(found) = examine::inspect(&medium).unwrap().medium else { panic!() };
+    let listed: Vec<_> =
+        found.extensions.iter().map(|it| (it.image.as_str(), it.name.as_str())).collect();
+    let expected = [
+        ("0.sqsh", "driver"),
+        ("1.sqsh", "hello"),
+        ("2.sqsh", "newer"),
+        ("modules.dep.sqsh", "modules.dep"),
+    ];
+    assert_eq!(listed, expected);
+    let last = found.extensions.last().unwrap();
+    assert_eq!((&*last.version, &*last.author), (fake::KERNEL_RELEASE, "Talos Machinery"));
+    let (tree, _) = extension_of(&medium, "modules.dep.sqsh");
+    let below = TreePath::new("usr/lib/modules").unwrap().join(fake::KERNEL_RELEASE).unwrap();
+    let names: Vec<_> = tree.children(&below).map(|(path, ..)| path.file_name()).collect();
+    assert_eq!(
+        names,
+        [
+            "modules.alias",
+            "modules.alias.bin",
+            "modules.builtin.alias.bin",
+            "modules.builtin.bin",
+            "modules.dep",
+            "modules.dep.bin",
+            "modules.devname",
+            "modules.order",
+            "modules.softdep",
+            "modules.symbols",
+            "modules.symbols.bin",
+            "modules.weakdep",
+        ]
+    );
+    let text = |name| {
+        let file = tree.get(&below.join(name).unwrap()).unwrap().content().unwrap();
+        String::from_utf8(bytes(file)).unwrap()
+    };
+    assert_eq!(
+        text("modules.dep"),
+        "extras/driver.ko: extras/base.ko\nextras/base.ko:\n\
+         extras/user.ko: extras/driver.ko extras/base.ko\n"
+    );
+    assert!(text("modules.alias").ends_with("\nalias pci:v1d* driver\n"));
 }
 
 #[test]
@@ -259,7 +363,7 @@ fn versions_before_systemd_boot() {
             found.segments.iter().map(|it| it.compression.as_str()).collect();
         assert_eq!(compressions, ["none", "none", joined]);
         assert_eq!(found.microcode.len(), 1, "from below /lib/firmware");
-        let (tree, algorithm) = extension(&medium, "1.sqsh");
+        let (tree, algorithm) = extension_of(&medium, "1.sqsh");
         assert_eq!(bytes(tree.file("usr/local/share/hello/greeting").unwrap()), b"hello\n");
         assert_eq!(algorithm, each, "{version}");
     }

@@ -11,7 +11,9 @@ use image_core::{
     talos::{
         Arch, Profile,
         extension::{Metadata, VirtualExtension},
+        release::BootAsset,
     },
+    tree::{Node, TreePath},
 };
 use std::{fs, path::Path, sync::Arc};
 
@@ -23,9 +25,14 @@ fn sources() -> Set {
     let hello = [("usr/bin/hello", "hello\n".into())];
     let hello = fake::extension("hello", "1.0.0", ">= v1.0.0", &hello).unwrap();
     let mut images = vec![plain("siderolabs/hello:1.0.0", hello)];
+    let mut release = fake::release().unwrap();
+    for arch in Arch::ALL {
+        // A true one has a compressed root file system.
+        let initramfs = TreePath::new(&BootAsset::Initramfs.path(arch)).unwrap();
+        release.insert(initramfs, Node::file("initramfs", 0o644));
+    }
     for version in ["v1.7.0", "v1.9.0", "v1.11.0", "v1.12.0"] {
-        let name = format!("siderolabs/imager:{version}");
-        images.push(plain(&name, fake::release().unwrap()));
+        images.push(plain(&format!("siderolabs/imager:{version}"), release.clone()));
     }
     Set::new(vec![Arc::new(Layout::tree("oci:mirror", oci::layout(&images).unwrap()).unwrap())])
 }

@@ -39,7 +39,7 @@ impl Config {
     /// Reads the text of a configuration file.
     ///
     /// # Errors
-    /// [`Fault::Invalid`](crate::formats::Fault::Invalid), with the line, for a command that is
+    /// [`Fault::Corrupt`](crate::formats::Fault::Invalid), with the line, for a command that is
     /// none or lacks a word; `Unsupported` for `external`, and for an `override` with a pattern.
     pub fn parse(text: &str) -> Result<Self> {
         let mut config = Self { search: Vec::new(), ..Self::default() };
@@ -74,7 +74,7 @@ impl Config {
                     (words.next(), words.next(), words.next())
                 else {
                     let what = "override takes a module, a kernel or *, and a directory";
-                    return Err(Error::invalid(FORMAT, what));
+                    return Err(Error::corrupt(FORMAT, 0, what));
                 };
                 let literal = |c: char| c.is_ascii_alphanumeric() || ".+-_~".contains(c);
                 let kernel = match kernel.as_str() {
@@ -90,7 +90,7 @@ impl Config {
             "external" => return Err(Error::unsupported(FORMAT, "external")),
             _ => {
                 let what = format!("{command:?} is no command: search, override, exclude");
-                return Err(Error::invalid(FORMAT, what));
+                return Err(Error::corrupt(FORMAT, 0, what));
             }
         }
         Ok(())

@@ -43,7 +43,7 @@ impl<'a> Index<'a> {
             values.sort_by_key(|&(priority, _)| priority);
         }
         if let Some(name) = self.0.keys().find(|name| !name.is_ascii()) {
-            return Err(Error::invalid(FORMAT, format!("{name:?} is not ASCII")));
+            return Err(Error::corrupt(FORMAT, 0, format!("{name:?} is not ASCII")));
         }
         let entries: Vec<_> =
             self.0.iter().map(|(name, values)| (name.as_bytes(), values.as_slice())).collect();

@@ -243,7 +243,7 @@ fn circle(modules: &[Module], needed: &Needed, ranks: &[Option<usize>], start: u
         way.push(next);
     }
     let names: Vec<_> = way.iter().rev().map(|&number| modules[number].path.as_str()).collect();
-    Error::invalid(FORMAT, format!("modules need each other: {}", names.join(" needs ")))
+    Error::corrupt(FORMAT, 0, format!("modules need each other: {}", names.join(" needs ")))
 }
 
 /// The lines of `modules.dep`: each module with all it needs, what is loaded last first.
@@ -273,7 +273,7 @@ fn aliases(modules: &[Module]) -> Result<(String, Vec<u8>)> {
         for alias in aliases {
             if !alias.is_ascii() {
                 let what = format!("{path}: the alias {alias:?} is not ASCII");
-                return Err(Error::invalid(FORMAT, what));
+                return Err(Error::corrupt(FORMAT, 0, what));
             }
             // Writing to a string cannot fail.
             let _ = writeln!(text, "alias {alias} {name}");
@@ -328,7 +328,7 @@ fn list(
         for value in of(module) {
             if !value.is_ascii() {
                 let what = format!("{}: the {command} {value:?} is not ASCII", module.path);
-                return Err(Error::invalid(FORMAT, what));
+                return Err(Error::corrupt(FORMAT, 0, what));
             }
             let _ = writeln!(text, "{command} {} {value}", module.name);
         }

@@ -36,13 +36,14 @@ fn from_environment(variable: &str) -> PathBuf {
 /// | path | what |
 /// |---|---|
 /// | `ARCH/vmlinuz`, `ARCH/initramfs.xz` | Debian's cloud kernel; a base initramfs with Talos's shape |
+/// | `ARCH/modules/` | that kernel's modules, below its release |
 /// | `ARCH/systemd-boot.efi`, `ARCH/systemd-stub.efi`, `ARCH/addon-stub.efi` | systemd 257 |
 /// | `ARCH/firmware-code.fd`, `ARCH/firmware-vars.fd` | UEFI for QEMU |
 /// | `amd64/firmware-code-secure.fd` | UEFI that enforces Secure Boot, wants SMM |
 /// | `intel-ucode/06-55-04` …, `amd-ucode/microcode_amd*.bin` | microcode |
 /// | `grub/i386-pc/` | GRUB's modules and boot images |
 /// | `release/` | the OCI layout with the stand-in release, catalogue and extensions |
-/// | `bin/` | `ukify` and `systemd-measure` of systemd 257 (also first in `PATH`) |
+/// | `bin/` | `ukify` and `systemd-measure` of systemd 257, `depmod` of kmod 34 (also first in `PATH`) |
 ///
 /// `ARCH` is `amd64` or `arm64`.
 pub fn part(path: &str) -> PathBuf {

@@ -2,9 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use image_core::blob::Digest;
+use image_core::{
+    blob::{Blob, Digest},
+    fake,
+    formats::{
+        compress::{Codec, Decoder},
+        tar,
+    },
+};
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 use system_tests::{
@@ -110,6 +118,47 @@ fn kernel_initramfs_and_command_line_boot_as_from_the_network() {
         fs::read_to_string(asset("cmdline", &arguments)).unwrap(),
     );
     shows_all(&Boot::new(Arch::Amd64, Firmware::Bios, medium).run().unwrap());
+}
+
+/// Modules that need each other, in an extension, are loaded by the name of one.
+#[test]
+fn modprobe_loads_modules_of_an_extension() {
+    let dir = tempfile::tempdir().unwrap();
+    let kernel = fs::read_dir(part("amd64/modules")).unwrap().next().unwrap().unwrap();
+    let release = kernel.file_name().into_string().unwrap();
+    let files = ["macvlan", "macvtap", "tap"].map(|name| {
+        let packed = kernel.path().join(format!("kernel/drivers/net/{name}.ko.xz"));
+        let packed = Blob::open(&packed).unwrap();
+        // busybox's modprobe does not unpack.
+        let mut plain = Vec::new();
+        let mut decoder = Decoder::new(Codec::Xz, packed.reader(), 1 << 30).unwrap();
+        decoder.read_to_end(&mut plain).unwrap();
+        (format!("usr/lib/modules/{release}/extras/{name}.ko"), Blob::from(plain))
+    });
+    let files = files.each_ref().map(|(path, content)| (path.as_str(), content.clone()));
+    let extension = fake::extension("taps", "1.0.0", ">= v1.5.0", &files).unwrap();
+    let tarball = dir.path().join("taps.tar");
+    tar::archive(&extension, 0).unwrap().persist(&tarball, &mut |_| ()).unwrap();
+    let profile = dir.path().join("profile.yaml");
+    let request = format!(
+        "baseProfileName: metal\narch: amd64\noutput: {{kind: initramfs, outFormat: raw}}\n\
+         input: {{systemExtensions: [{{tarballPath: {}}}]}}\n",
+        tarball.display()
+    );
+    fs::write(&profile, request).unwrap();
+    let medium = Medium::Kernel(
+        part("amd64/vmlinuz"),
+        build(&dir.path().join("initramfs"), &[profile]),
+        "console=ttyS0 talos.image.modprobe=macvtap".to_owned(),
+    );
+    let said = Boot::new(Arch::Amd64, Firmware::Bios, medium).run().unwrap();
+    for expected in ["EXT taps 1.0.0 ok\n", &format!("EXT modules.dep {release} ok\n")] {
+        assert!(said.contains(expected), "no {expected:?} in:\n{said}");
+    }
+    let loaded = said.lines().find_map(|line| line.strip_prefix("MODULES ")).unwrap();
+    for name in ["macvlan", "macvtap", "tap"] {
+        assert!(loaded.split(' ').any(|word| word == name), "no {name} in {loaded}");
+    }
 }
 
 #[test]

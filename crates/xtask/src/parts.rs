@@ -33,9 +33,11 @@ const COMMON: [&str; 6] = [
     "systemd-ukify:all",
 ];
 
-/// `systemd-measure`, with a C library of its own: it has to run on the release before, too.
-const MEASURE: [&str; 22] = [
+/// `systemd-measure` and `depmod`, with a C library of their own: they have to run on the release
+/// before, too.
+const MEASURE: [&str; 23] = [
     "systemd:amd64",
+    "kmod:amd64",
     "libsystemd-shared:amd64",
     "libc6:amd64",
     "libacl1:amd64",
@@ -60,7 +62,7 @@ const MEASURE: [&str; 22] = [
 ];
 
 /// Changes whenever staging does, so that an older folder is not taken for a finished one.
-const RECIPE: u32 = 3;
+const RECIPE: u32 = 4;
 
 /// Where chores keep what they download: `$XDG_CACHE_HOME/talos-image`, else the target folder.
 pub(crate) fn cache() -> PathBuf {
@@ -160,6 +162,8 @@ fn stage(from: &Path, to: &Path, say: &dyn Fn(&str)) -> Result<()> {
         copy(&code, &to.join("firmware-code.fd"))?;
         copy(&vars, &to.join("firmware-vars.fd"))?;
         say(&format!("making an initramfs with Talos's shape for {architecture}"));
+        // Hundreds of them: not once more.
+        std::os::unix::fs::symlink(from.join("usr/lib/modules"), to.join("modules"))?;
         let modules = only(&from.join("usr/lib/modules"), "")?;
         initramfs::write(&from.join("usr/bin/busybox"), &modules, &to.join("initramfs.xz"))?;
     }
@@ -177,7 +181,7 @@ fn stage(from: &Path, to: &Path, say: &dyn Fn(&str)) -> Result<()> {
     release::write(to)
 }
 
-/// Starts `ukify` and `systemd-measure` out of where they were unpacked.
+/// Starts `ukify`, `systemd-measure` and `depmod` out of where they were unpacked.
 fn wrappers(from: &Path, bin: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     fs::create_dir_all(bin)?;
@@ -191,6 +195,13 @@ fn wrappers(from: &Path, bin: &Path) -> Result<()> {
             format!(
                 "{libraries}/ld-linux-x86-64.so.2 --library-path {libraries}:{libraries}/systemd \
                  {from}/measure/usr/lib/systemd/systemd-measure"
+            ),
+        ),
+        (
+            "depmod",
+            format!(
+                "{libraries}/ld-linux-x86-64.so.2 --argv0 depmod --library-path {libraries} \
+                 {from}/measure/usr/bin/kmod"
             ),
         ),
     ] {

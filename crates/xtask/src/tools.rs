@@ -8,9 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 27] = [
+const TOOLS: [(&str, &str); 26] = [
     ("cpio", "cpio"),
-    ("depmod", "kmod"),
     ("e2fsck", "e2fsprogs"),
     ("fsck.vfat", "dosfstools"),
     ("isoinfo", "genisoimage"),

@@ -80,7 +80,7 @@ fn boot_assets(parts: &Path) -> Result<Files> {
         files.insert(format!("usr/install/{architecture}/talos.spdx.json"), spdx);
     }
     files.extend(folder(&parts.join("grub/i386-pc"), "usr/lib/grub/i386-pc")?);
-    let depmod = "search updates extras built-in\n".to_owned();
+    let depmod = "search extras built-in\n".to_owned();
     files.insert("etc/modules.d/10-extra-modules.conf".to_owned(), depmod.into());
     Ok(files)
 }

@@ -35,11 +35,14 @@ const FORMAT: &str = "depmod";
 /// The longest file that lists modules, in bytes.
 const LIST_LIMIT: u64 = 16 << 20;
 
-/// What may be held of all modules together, in bytes: names and symbols.
+/// What may be held of all modules together, in bytes: their symbols, and as much again of lists.
 const MEMORY: usize = 256 << 20;
 
 /// The most modules; there are about 6,000 where all of Linux is built.
-const MODULES_LIMIT: usize = 1 << 16;
+const MODULES_LIMIT: usize = 1 << 14;
+
+/// How many modules of a circle are named.
+const NAMED: usize = 8;
 
 /// A module that counts, and what of it goes into the files.
 #[derive(Debug)]
@@ -74,7 +77,7 @@ pub fn depmod(
     let owners = owners(&modules);
     let needed = needed(&modules, &owners);
     let ranks = ranks(&modules, &needed)?;
-    let dependencies = dependencies(&modules, &needed, &ranks);
+    let dependencies = dependencies(&modules, &needed, &ranks)?;
     let (aliases, alias_index) = aliases(&modules)?;
     let (symbols, symbol_index) = symbols(&modules, &owners)?;
     let (builtin, builtin_aliases) = builtin(tree)?;
@@ -174,14 +177,20 @@ fn read(tree: &Tree, files: Vec<(String, TreePath)>, threads: NonZeroUsize) -> R
         let Module { aliases, soft, weak, exports, needs, .. } = &module;
         let texts = [aliases, soft, weak, exports, needs].into_iter().flatten();
         let used: usize = texts.map(|text| text.len() + size_of::<String>()).sum();
-        left = left.checked_sub(used).ok_or_else(|| {
-            let need = (MEMORY - left).saturating_add(used) as u64;
-            Error::too_large(FORMAT, "the modules' symbols", need, MEMORY as u64)
-        })?;
+        spend(&mut left, used, "the modules' symbols")?;
         modules.push(module);
         Ok(())
     })?;
     Ok(modules)
+}
+
+/// Takes bytes off what is `left` of [`MEMORY`].
+fn spend(left: &mut usize, bytes: usize, what: &str) -> Result<()> {
+    *left = left.checked_sub(bytes).ok_or_else(|| {
+        let need = (MEMORY - *left).saturating_add(bytes) as u64;
+        Error::too_large(FORMAT, what, need, MEMORY as u64)
+    })?;
+    Ok(())
 }
 
 /// Which module gives a symbol: the last one, if several do.
@@ -242,12 +251,16 @@ fn circle(modules: &[Module], needed: &Needed, ranks: &[Option<usize>], start: u
         }
         way.push(next);
     }
-    let names: Vec<_> = way.iter().rev().map(|&number| modules[number].path.as_str()).collect();
+    let mut names: Vec<_> = way.iter().rev().map(|&it| modules[it].path.as_str()).collect();
+    if names.len() > NAMED + 1 {
+        names.splice(NAMED..names.len() - 1, ["…"]);
+    }
     Error::corrupt(FORMAT, 0, format!("modules need each other: {}", names.join(" needs ")))
 }
 
 /// The lines of `modules.dep`: each module with all it needs, what is loaded last first.
-fn dependencies(modules: &[Module], needed: &Needed, ranks: &[usize]) -> Vec<String> {
+fn dependencies(modules: &[Module], needed: &Needed, ranks: &[usize]) -> Result<Vec<String>> {
+    let mut left = MEMORY;
     let line = |(module, direct): (&Module, &Vec<usize>)| {
         let mut all = BTreeMap::new();
         let mut to_see = direct.clone();
@@ -261,7 +274,8 @@ fn dependencies(modules: &[Module], needed: &Needed, ranks: &[usize]) -> Vec<Str
             line.push(' ');
             line.push_str(&modules[number].path);
         }
-        line
+        spend(&mut left, line.len(), "the modules' dependencies")?;
+        Ok(line)
     };
     modules.iter().zip(needed).map(line).collect()
 }

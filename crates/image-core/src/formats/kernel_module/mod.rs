@@ -27,8 +27,8 @@ const DECODED_LIMIT: u64 = 256 << 20;
 /// of some megabytes.
 const SECTION_LIMIT: u64 = 32 << 20;
 
-/// The most symbols a module may need; the largest need some thousands.
-const NEEDS_LIMIT: usize = 1 << 16;
+/// The most entries of one kind that a module may have; the largest have some thousands.
+const LIMIT: usize = 1 << 16;
 
 /// The longest name of a symbol, in bytes (`KSYM_NAME_LEN` with the NUL).
 const SYMBOL_LIMIT: usize = 511;
@@ -45,6 +45,9 @@ const E_SHSTRNDX: usize = 0x3e;
 const SH_OFFSET: usize = 0x18;
 const SH_SIZE: usize = 0x20;
 const ST_SHNDX: usize = 6;
+
+/// How the symbol of another symbol's version sum is called.
+const SUM: &[u8] = b"__crc_";
 
 /// A section that has no bytes in the file.
 const SHT_NOBITS: u32 = 8;
@@ -92,39 +95,36 @@ impl KernelModule {
 
     fn parse(file: &Blob) -> Result<Self> {
         let elf = Elf::parse(file)?;
-        let info = strings(&elf.section(".modinfo")?)
+        let info = elf.section(".modinfo")?;
+        let info = strings(&info).filter_map(|(_, entry)| {
             // An author's name may be in any encoding.
-            .filter_map(|(_, entry)| {
-                let entry = String::from_utf8_lossy(entry);
-                entry.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
-            })
-            .collect();
+            let entry = String::from_utf8_lossy(entry);
+            entry.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+        });
+        let info = limited(info.map(Ok), "entries in .modinfo")?;
         let symbols = elf.section(".symtab")?;
         let names = elf.section(".strtab")?;
-        let (mut exports, mut needs) = (Vec::new(), Vec::new());
         // The first symbol is none.
-        for symbol in symbols.as_chunks::<SYMBOL_LEN>().0.iter().skip(1) {
+        let symbols = symbols.as_chunks::<SYMBOL_LEN>().0.iter().skip(1).map(|symbol| {
             let at = u32::from_le_bytes(part(symbol, 0)) as usize;
-            let name = names.get(at..).and_then(|rest| rest.split(|&byte| byte == 0).next());
-            let Some(name) = name else {
-                return Err(corrupt(0, format!(".symtab: a name at byte {at} of .strtab")));
-            };
-            if u16::from_le_bytes(part(symbol, ST_SHNDX)) == SHN_UNDEF {
-                if !name.is_empty() {
-                    needs.push(symbol_name(at, name, ".strtab")?);
-                }
-            } else if let Some(export) = name.strip_prefix(b"__crc_") {
-                exports.push(symbol_name(at, export, ".strtab")?);
-            }
-            if needs.len() > NEEDS_LIMIT {
-                return Err(corrupt(0, format!("more than {NEEDS_LIMIT} undefined symbols")));
-            }
-        }
+            let needed = u16::from_le_bytes(part(symbol, ST_SHNDX)) == SHN_UNDEF;
+            let name = names.get(at..).unwrap_or_default();
+            // As far as it matters whether it is too long.
+            let name = &name[..name.len().min(SUM.len() + SYMBOL_LIMIT + 1)];
+            (at, name.split(|&byte| byte == 0).next().unwrap_or_default(), needed)
+        });
+        let needs = symbols.clone().filter(|&(_, name, needed)| needed && !name.is_empty());
+        let needs = needs.map(|(at, name, _)| symbol_name(at, name, ".strtab"));
+        let needs = limited(needs, "undefined symbols")?;
+        let sums = symbols.filter(|(.., needed)| !needed);
+        let sums = sums.filter_map(|(at, name, _)| Some((at, name.strip_prefix(SUM)?)));
+        let sums = sums.map(|(at, name)| symbol_name(at, name, ".strtab"));
+        let mut exports = limited(sums, "exported symbols")?;
         // A kernel without symbol versions has no sums; the names stand among namespaces then.
         if exports.is_empty() {
-            exports = strings(&elf.section("__ksymtab_strings")?)
-                .map(|(at, name)| symbol_name(at, name, "__ksymtab_strings"))
-                .collect::<Result<_>>()?;
+            let names = elf.section("__ksymtab_strings")?;
+            let names = strings(&names).map(|(at, it)| symbol_name(at, it, "__ksymtab_strings"));
+            exports = limited(names, "exported symbols")?;
         }
         Ok(Self { info, exports, needs })
     }
@@ -212,6 +212,14 @@ fn strings(section: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
             (start, string)
         })
         .filter(|(_, string)| !string.is_empty())
+}
+
+fn limited<T>(entries: impl Iterator<Item = Result<T>>, what: &str) -> Result<Vec<T>> {
+    let entries = entries.take(LIMIT + 1).collect::<Result<Vec<_>>>()?;
+    if entries.len() > LIMIT {
+        return Err(corrupt(0, format!("more than {LIMIT} {what}")));
+    }
+    Ok(entries)
 }
 
 /// A symbol's name; `at` is where it starts in `section`.

@@ -21,38 +21,6 @@ const TOLD: [&str; 6] = ["EXT ", "FILE ", "DISK ", "EFI ", "CMDLINE ", "ROOT "];
 /// The packages whose versions are worth a line.
 const SHOWN: [&str; 4] = ["linux-image", "systemd-boot", "intel-microcode", "busybox"];
 
-/// What the media are made of.
-struct Release {
-    /// The OCI layout.
-    layout: PathBuf,
-    /// The reference of Intel's microcode in it.
-    microcode: String,
-}
-
-impl Release {
-    fn of_parts(parts: &Path) -> Result<Self> {
-        let references = fs::read_to_string(parts.join("references.txt"))?;
-        let microcode = references
-            .lines()
-            .find(|reference| reference.contains("/intel-ucode:"))
-            .context("the release has no microcode")?;
-        Ok(Self { layout: parts.join("release"), microcode: microcode.to_owned() })
-    }
-
-    /// Structure and headers only, made in code.
-    fn synthetic(dir: &Path) -> Result<Self> {
-        let images = fake::images(&VERSION.parse()?)?;
-        let _ = fs::remove_dir_all(dir);
-        fake::write(&oci::layout(&images)?, dir)?;
-        let microcode = images
-            .iter()
-            .flat_map(|image| &image.names)
-            .find(|name| name.contains("/intel-ucode:"))
-            .context("the release has no microcode")?;
-        Ok(Self { layout: dir.to_owned(), microcode: microcode.clone() })
-    }
-}
-
 pub(crate) fn run() -> Result<()> {
     head("Parts: Debian's kernel, boot loader, busybox and microcode, in a cache of our own");
     let parts = parts::get(&say);
@@ -63,13 +31,13 @@ pub(crate) fn run() -> Result<()> {
                     say(line);
                 }
             }
-            (Release::of_parts(&parts)?, Some(parts))
+            (parts.join("release"), Some(parts))
         }
         Err(error) => {
             say(&format!("not to be had: {error:#}"));
             say("so this runs on a SYNTHETIC release: built and looked into as a real one,");
             say("but its kernel is no program, and nothing of it boots");
-            (Release::synthetic(&parts::cache().join("synthetic"))?, None)
+            (synthetic(&parts::cache().join("synthetic"))?, None)
         }
     };
     let program = talos_image()?;
@@ -98,15 +66,23 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn build(program: &Path, release: &Release, output: &Path, what: &[&str]) -> Result<PathBuf> {
+/// A release of structure and headers only, made in code: its OCI layout.
+fn synthetic(dir: &Path) -> Result<PathBuf> {
+    let images = fake::images(&VERSION.parse()?)?;
+    let _ = fs::remove_dir_all(dir);
+    fake::write(&oci::layout(&images)?, dir)?;
+    Ok(dir.to_owned())
+}
+
+fn build(program: &Path, release: &Path, output: &Path, what: &[&str]) -> Result<PathBuf> {
     let mut source = OsString::from("oci:");
-    source.push(&release.layout);
+    source.push(release);
     let mut arguments: Vec<OsString> = vec!["build".into()];
     arguments.extend(what.iter().map(Into::into));
     arguments.extend(["--talos-version", VERSION, "--arch", "amd64"].map(Into::into));
     arguments.extend(["--bootloader", "sd-boot", "--source"].map(Into::into));
     arguments.push(source);
-    arguments.extend(["--system-extension-image", &release.microcode].map(Into::into));
+    arguments.extend(["--extension", "intel-ucode"].map(Into::into));
     arguments.extend(["--extra-kernel-arg", "console=ttyS0", "--output"].map(Into::into));
     arguments.push(output.into());
     let start = Instant::now();

@@ -23,5 +23,6 @@ pub mod pe;
 pub mod squashfs;
 pub mod tar;
 pub mod uki;
+pub mod xfs;
 
 pub use error::{Error, Fault, Result};

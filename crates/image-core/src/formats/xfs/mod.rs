@@ -17,6 +17,7 @@
 
 mod block;
 mod btree;
+mod content;
 mod directory;
 mod extent;
 mod features;
@@ -24,13 +25,17 @@ mod geometry;
 mod group;
 mod inode;
 mod log;
+mod reader;
 mod space;
 mod superblock;
 mod symlink;
 mod writer;
 
 pub use features::Kernel;
+pub use reader::{Volume, read};
 pub use writer::{Options, volume};
 
 const FORMAT: &str = "XFS";
 
+#[cfg(test)]
+mod tests;

@@ -8,14 +8,16 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 26] = [
+const TOOLS: [(&str, &str); 29] = [
     ("cpio", "cpio"),
     ("e2fsck", "e2fsprogs"),
     ("fsck.vfat", "dosfstools"),
+    ("grub-fstest", "grub-common"),
     ("isoinfo", "genisoimage"),
     ("iucode_tool", "iucode-tool"),
     ("jq", "jq"),
     ("mcopy", "mtools"),
+    ("mkfs.xfs", "xfsprogs"),
     ("mksquashfs", "squashfs-tools"),
     ("objdump", "binutils"),
     ("openssl", "openssl"),
@@ -32,6 +34,7 @@ const TOOLS: [(&str, &str); 26] = [
     ("tar", "tar"),
     ("umoci", "umoci"),
     ("unsquashfs", "squashfs-tools"),
+    ("xfs_repair", "xfsprogs"),
     ("xorriso", "xorriso"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),

@@ -6,6 +6,7 @@ mod archives;
 mod modules;
 mod sections;
 mod volumes;
+mod volumes_xfs;
 
 use image_core::{
     blob::{Blob, Digest, Extent, Scratch, Spool},

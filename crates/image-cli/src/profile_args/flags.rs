@@ -47,7 +47,13 @@ pub(super) fn customization(profile: &mut Profile, flags: &Customization) -> any
         customization.meta_contents.extend(value);
     }
     if let Some(path) = &flags.embedded_config_path {
-        customization.embedded_machine_configuration = named::text(path)?.1.into();
+        let (name, text) = named::text(path)?;
+        if text.is_empty() {
+            // Which is what a profile says where it has none.
+            let what = format!("{name}: the machine configuration is empty: leave it out");
+            return Err(input_error(what).into());
+        }
+        customization.embedded_machine_configuration = text.into();
     }
     let extensions = flags.system_extension_image.iter().map(ContainerAsset::reference);
     profile.input.system_extensions.extend(extensions);

@@ -174,7 +174,13 @@ impl Catalogue {
             })
             .collect();
         near.sort_unstable();
-        let near: Vec<_> = near.into_iter().take(OFFERED).map(|(_, name)| name).collect();
+        // As a schematic has to have it, who asked like one.
+        let maker = |candidate: &str| match name.starts_with(OFFICIAL) && !candidate.contains('/') {
+            true => OFFICIAL,
+            false => "",
+        };
+        let near = near.into_iter().take(OFFERED).map(|(_, name)| format!("{}{name}", maker(name)));
+        let near: Vec<_> = near.collect();
         let version = &self.version;
         let mend = if near.is_empty() {
             let image = release::reference(release::EXTENSIONS, version);
@@ -326,7 +332,7 @@ mod tests {
         for (asked, mend) in [
             (
                 "siderolabs/intel-ucod",
-                "\"siderolabs/intel-ucod\" for Talos v1.11.0: did you mean intel-ucode?",
+                "\"siderolabs/intel-ucod\" for Talos v1.11.0: did you mean siderolabs/intel-ucode?",
             ),
             ("Intel-Ucode", "did you mean intel-ucode?"),
             (

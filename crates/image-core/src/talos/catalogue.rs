@@ -175,12 +175,12 @@ impl Catalogue {
             .collect();
         near.sort_unstable();
         // As a schematic has to have it, who asked like one.
-        let maker = |candidate: &str| match name.starts_with(OFFICIAL) && !candidate.contains('/') {
-            true => OFFICIAL,
-            false => "",
-        };
-        let near = near.into_iter().take(OFFERED).map(|(_, name)| format!("{}{name}", maker(name)));
-        let near: Vec<_> = near.collect();
+        let in_full = name.starts_with(OFFICIAL);
+        let offered = near.into_iter().take(OFFERED).map(|(_, near)| {
+            let maker = if in_full && !near.contains('/') { OFFICIAL } else { "" };
+            format!("{maker}{near}")
+        });
+        let near: Vec<_> = offered.collect();
         let version = &self.version;
         let mend = if near.is_empty() {
             let image = release::reference(release::EXTENSIONS, version);

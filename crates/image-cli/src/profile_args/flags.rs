@@ -18,6 +18,7 @@ pub(super) fn choices(request: &Request, origins: &Origins) -> anyhow::Result<Ch
     let mut release_image = None;
     set(&mut release_image, "--release-image", origins.release_image.as_ref())?;
     let Customization { splash, epoch, .. } = &request.customization;
+    splash.as_deref().map(|path| utf8("--splash", path)).transpose()?;
     Ok(Choices {
         release_image,
         splash: splash.clone(),
@@ -113,12 +114,15 @@ pub(super) fn boot_assets(profile: &mut Profile, flags: &Origins) -> anyhow::Res
         (&mut input.sd_boot, "--sd-boot", &flags.sd_boot),
     ] {
         let Some(file) = file else { continue };
-        let path = file.to_str().ok_or_else(|| {
-            input_error(format!("{flag}: the path {} is not UTF-8", file.display()))
-        })?;
-        path.clone_into(&mut asset.path);
+        utf8(flag, file)?.clone_into(&mut asset.path);
     }
     Ok(())
+}
+
+/// A path that stands in a plan, which is text.
+fn utf8<'a>(flag: &str, path: &'a Path) -> anyhow::Result<&'a str> {
+    let what = || format!("{flag}: the path {} is not UTF-8", path.display());
+    Ok(path.to_str().ok_or_else(|| input_error(what()))?)
 }
 
 /// The imager's flags for installers, overlays and Secure Boot.

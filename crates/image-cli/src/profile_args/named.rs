@@ -20,10 +20,11 @@ pub(super) fn profile(name: &str) -> anyhow::Result<Profile> {
         || path.components().count() > 1;
     if !is_file && name != "-" {
         // Asked for now so that a mistyped name is told of before anything else.
-        Profile::base(name).map_err(|error| match path.is_file() {
-            true => input_error(format!("{error}; the file of that name is ./{name}")),
-            false => error.into(),
-        })?;
+        if let Err(error) = Profile::base(name) {
+            let file =
+                if path.is_file() { format!("; the file is ./{name}") } else { String::new() };
+            return Err(input_error(format!("{error}{file}")).into());
+        }
         return Ok(Profile { base_profile_name: name.to_owned(), ..Profile::default() });
     }
     let (name, text) = text(path)?;

@@ -105,5 +105,5 @@ fn a_name_that_is_a_file_says_how_the_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("mine.json"), "{}").unwrap();
     let output = talos_image(&["profile", "mine.json"]).current_dir(dir.path()).output().unwrap();
-    assert!(text(&output.stderr).trim().ends_with("is ./mine.json"), "{output:?}");
+    assert!(text(&output.stderr).trim().ends_with("the file is ./mine.json"), "{output:?}");
 }

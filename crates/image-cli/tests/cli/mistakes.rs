@@ -72,6 +72,7 @@ fn a_build_that_fails_leaves_nothing() {
         (&["iso", "--system-extension-image", "none/such:1"][..], 5),
         (&["iso", "--output-kind", "kernel", "--extra-kernel-arg", "a"][..], 3),
         (&["metal", "--out-format", "raw", "--disk-size", "1MiB"][..], 2),
+        (&["metal", "--out-format", "raw", "--disk-size", "2000000001", "--plan"][..], 2),
         // Seen when its directory was made.
         (&["iso", "--kernel", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")][..], 2),
     ] {

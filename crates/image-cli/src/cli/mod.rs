@@ -60,7 +60,7 @@ pub(crate) struct Global {
     pub(crate) no_progress: bool,
 
     /// Threads to work with; they never change the result [default: one a CPU]
-    #[arg(long, value_name = "N", global = true)]
+    #[arg(long, value_name = "N", global = true, allow_negative_numbers = true)]
     pub(crate) threads: Option<NonZeroUsize>,
 
     /// This help
@@ -99,7 +99,7 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   talos-image build iso --talos-version v1.11.2 --source oci:./mirror --extension intel-ucode
-  talos-image build metal --out-format raw --talos-version v1.11.2 --source all --schematic s.yaml
+  talos-image build metal --out-format raw --talos-version v1.11.2 --source ./m --schematic s.yaml
   talos-image build profile.yaml --source ./mirror --plan")]
 pub(crate) struct Build {
     #[command(flatten)]

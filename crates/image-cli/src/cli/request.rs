@@ -57,7 +57,7 @@ pub(crate) struct Medium {
     /// Size of the disk image: bytes, or with KiB, MiB, GiB
     ///
     /// As in the imager, Talos 1.11 and later get 1000 MiB more, for a larger EFI system partition.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) disk_size: Option<String>,
 
     /// Format of the disk image: raw
@@ -69,7 +69,7 @@ pub(crate) struct Medium {
     pub(crate) disk_format_options: Option<String>,
 
     /// Logical sector size of the disk image in bytes: 512 or 4096
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
     pub(crate) disk_sector_size: Option<u32>,
 }
 
@@ -125,7 +125,8 @@ pub(crate) struct Customization {
         value_name = "SECONDS",
         env = "SOURCE_DATE_EPOCH",
         hide_env = true,
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = words::seconds
     )]
     pub(crate) epoch: Option<u64>,
 }

@@ -78,3 +78,8 @@ pub(super) fn disk_formats() -> Words {
 pub(super) fn enroll_keys() -> Words {
     Words::new(EnrollKeys::ALL.iter().map(|word| word.name()))
 }
+
+/// Reads a date. It may be the environment's, which who is told of it did not type.
+pub(super) fn seconds(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "write seconds since 1970, here and in $SOURCE_DATE_EPOCH")
+}

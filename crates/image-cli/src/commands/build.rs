@@ -27,25 +27,22 @@ pub(crate) fn run(args: &Build, global: Global, render: &dyn Render) -> anyhow::
     let Asked { profile, choices, sources } = profile_args::asked(request, origins, &warned)?;
     let inputs = plan::resolve(&profile, &choices, &sources)?;
     let plan = Plan::new(inputs, &choices)?;
-    if output.plan {
-        count(*strict, warned.count() + plan.warnings.len())?;
-        return Ok(render.plan(&plan)?);
-    }
-    if *strict && !plan.warnings.is_empty() {
+    if *strict {
         // Known before anything is read.
         for message in &plan.warnings {
             warned.on(&Event::Warning { subject: &plan.file_name, message });
         }
         count(true, warned.count())?;
     }
+    if output.plan {
+        return Ok(render.plan(&plan)?);
+    }
     let streamed = output.stdout || output.tar_to_stdout;
     let directory = match &output.dir {
         None if streamed => None,
         given => Some(given.as_deref().unwrap_or(Path::new("."))),
     };
-    if let Some(directory) = directory {
-        write::directory(directory)?;
-    }
+    let _made = directory.map(write::directory).transpose()?;
     let scratch = Scratch::new(directory.map_or_else(std::env::temp_dir, Path::to_owned));
     let threads = global.threads.unwrap_or_else(one_a_cpu);
     let context = Context { sources: &sources, scratch: &scratch, threads, observer: &warned };

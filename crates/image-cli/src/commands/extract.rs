@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Extract, render: &dyn Render) -> anyhow::Result<()> {
         .with_context(medium)?;
     for (part, path) in chosen.into_iter().zip(paths) {
         let path = args.output.join(path.as_str());
-        write::directory(path.parent().unwrap_or(&args.output))?;
+        let _made = write::directory(path.parent().unwrap_or(&args.output))?;
         write::file(&part.blob, &part.name, What::Part(&path), render)?;
     }
     Ok(())

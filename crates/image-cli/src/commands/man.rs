@@ -5,7 +5,7 @@ use crate::{
     cli::{Cli, Man},
     render::{Render, What},
 };
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 use image_core::blob::Blob;
 
 /// What stands at the foot of every page.
@@ -13,10 +13,20 @@ const SOURCE: &str = concat!("talos-image ", env!("CARGO_PKG_VERSION"));
 
 /// Writes the page of the command itself and one for each of its commands.
 pub(crate) fn run(args: &Man, render: &dyn Render) -> anyhow::Result<()> {
-    write::directory(&args.dir)?;
-    let mut command = Cli::command();
+    let _made = write::directory(&args.dir)?;
+    let mut command = explained(Cli::command());
     command.build();
     pages(&command, args, render)
+}
+
+/// What is hidden from `--help` is written out here: a page takes its words from the long help
+/// alone, which what is said in one line does not have.
+fn explained(command: Command) -> Command {
+    let args = |arg: Arg| match (arg.get_long_help(), arg.get_help().cloned()) {
+        (None, Some(help)) => arg.long_help(help),
+        _ => arg,
+    };
+    command.mut_args(args).mut_subcommands(explained)
 }
 
 /// The page of a command, and those of its commands.

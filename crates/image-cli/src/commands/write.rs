@@ -15,7 +15,7 @@ use std::{
     fs,
     io::{self, BufWriter, Write},
     num::NonZeroUsize,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Bytes handed to stdout at once.
@@ -27,10 +27,25 @@ const GZIP_LEVEL: u32 = 6;
 /// Bytes from which on writing takes long enough to be watched.
 const LONG: u64 = 16 << 20;
 
+/// Directories that were made to write to, the innermost first. Those that are still empty when
+/// this is dropped are taken away: a failure leaves nothing.
+#[must_use]
+pub(crate) struct Made(Vec<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // One that is not empty stays, and with it all above.
+        let _ = self.0.iter().try_for_each(fs::remove_dir);
+    }
+}
+
 /// Makes `dir` and what is missing above it.
-pub(crate) fn directory(dir: &Path) -> io::Result<()> {
+pub(crate) fn directory(dir: &Path) -> io::Result<Made> {
+    let missing = dir.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists());
+    let made = Made(missing.map(Path::to_owned).collect());
     fs::create_dir_all(dir)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", dir.display())))
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", dir.display())))?;
+    Ok(made)
 }
 
 /// Writes `blob` to the file `what` names, whole or not at all, and says so.

@@ -18,6 +18,7 @@ pub(super) fn choices(request: &Request, origins: &Origins) -> anyhow::Result<Ch
     let mut release_image = None;
     set(&mut release_image, "--release-image", origins.release_image.as_ref())?;
     let Customization { splash, epoch, .. } = &request.customization;
+    splash.as_deref().map(|path| utf8("--splash", path)).transpose()?;
     Ok(Choices {
         release_image,
         splash: splash.clone(),
@@ -47,7 +48,13 @@ pub(super) fn customization(profile: &mut Profile, flags: &Customization) -> any
         customization.meta_contents.extend(value);
     }
     if let Some(path) = &flags.embedded_config_path {
-        customization.embedded_machine_configuration = named::text(path)?.1.into();
+        let (name, text) = named::text(path)?;
+        if text.is_empty() {
+            // Which is what a profile says where it has none.
+            let what = format!("{name}: the machine configuration is empty: leave it out");
+            return Err(input_error(what).into());
+        }
+        customization.embedded_machine_configuration = text.into();
     }
     let extensions = flags.system_extension_image.iter().map(ContainerAsset::reference);
     profile.input.system_extensions.extend(extensions);
@@ -107,12 +114,15 @@ pub(super) fn boot_assets(profile: &mut Profile, flags: &Origins) -> anyhow::Res
         (&mut input.sd_boot, "--sd-boot", &flags.sd_boot),
     ] {
         let Some(file) = file else { continue };
-        let path = file.to_str().ok_or_else(|| {
-            input_error(format!("{flag}: the path {} is not UTF-8", file.display()))
-        })?;
-        path.clone_into(&mut asset.path);
+        utf8(flag, file)?.clone_into(&mut asset.path);
     }
     Ok(())
+}
+
+/// A path that stands in a plan, which is text.
+fn utf8<'a>(flag: &str, path: &'a Path) -> anyhow::Result<&'a str> {
+    let what = || format!("{flag}: the path {} is not UTF-8", path.display());
+    Ok(path.to_str().ok_or_else(|| input_error(what()))?)
 }
 
 /// The imager's flags for installers, overlays and Secure Boot.

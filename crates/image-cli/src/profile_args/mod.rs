@@ -56,6 +56,7 @@ pub(crate) fn asked(
             .lay_over(&mut profile, |name| official.image(name))
             .with_context(|| file.display().to_string())?;
         let factory = customization.factory_url.as_deref().unwrap_or(FACTORY_URL);
+        is_url(factory)?;
         choices.schematic = Some(schematic.virtual_extension(factory, &version));
         if let Some(what) = more {
             let message = format!(
@@ -86,6 +87,17 @@ pub(crate) fn sources(named: &[String]) -> anyhow::Result<Set> {
 pub(crate) fn schematic(file: &Path) -> anyhow::Result<Schematic> {
     let (name, text) = named::text(file)?;
     Schematic::from_yaml(&text).map_err(Error::from).context(name)
+}
+
+/// Refuses an address of a factory that no node could follow.
+fn is_url(text: &str) -> Result<(), Error> {
+    let host = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let odd = |c: char| c.is_whitespace() || c.is_control();
+    if host.is_some_and(|host| !host.is_empty() && !host.contains(odd)) {
+        return Ok(());
+    }
+    let what = format!("--factory-url: {text:?} is no URL: write https:// and all that follows");
+    Err(input_error(what))
 }
 
 /// What a profile or the flags bring that a schematic does not name.

@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// Bytes a text may have. One with a machine configuration inside has some kilobytes.
@@ -19,7 +20,11 @@ pub(super) fn profile(name: &str) -> anyhow::Result<Profile> {
         || path.components().count() > 1;
     if !is_file && name != "-" {
         // Asked for now so that a mistyped name is told of before anything else.
-        Profile::base(name).map_err(Error::from)?;
+        if let Err(error) = Profile::base(name) {
+            let file =
+                if path.is_file() { format!("; the file is ./{name}") } else { String::new() };
+            return Err(input_error(format!("{error}{file}")).into());
+        }
         return Ok(Profile { base_profile_name: name.to_owned(), ..Profile::default() });
     }
     let (name, text) = text(path)?;
@@ -28,7 +33,14 @@ pub(super) fn profile(name: &str) -> anyhow::Result<Profile> {
 
 /// What the file at `path` is called in messages, and its content; `-` is stdin.
 pub(super) fn text(path: &Path) -> anyhow::Result<(String, String)> {
+    /// Whether stdin was read: it holds one text.
+    static READ: AtomicBool = AtomicBool::new(false);
+
     let (name, text) = if path == Path::new("-") {
+        if READ.swap(true, Ordering::Relaxed) {
+            let what = "stdin (-) is named twice, and holds one text: write the other to a file";
+            return Err(input_error(what.to_owned()).into());
+        }
         ("stdin".to_owned(), read(io::stdin().lock()))
     } else {
         (

@@ -1,6 +1,6 @@
 //! One JSON object a line.
 
-use super::{Render, Written};
+use super::{Render, Written, lossy};
 use crate::{cli::Global, exit::Failure};
 use image_core::{
     events::{Event, Observer, Step},
@@ -104,12 +104,13 @@ impl Render for Json {
     }
 
     fn schematic_id(&self, file: &Path, id: &str) -> io::Result<()> {
-        line(io::stdout().lock(), &json!({ "file": file, "id": id }))
+        line(io::stdout().lock(), &json!({ "file": file.to_string_lossy(), "id": id }))
     }
 
     fn schematic(&self, file: &Path, schematic: &Schematic) -> io::Result<()> {
         #[derive(Serialize)]
         struct Described<'a> {
+            #[serde(serialize_with = "lossy")]
             file: &'a Path,
             #[serde(flatten)]
             description: Description,
@@ -129,6 +130,7 @@ impl Render for Json {
     fn report(&self, file: &Path, report: &Report) -> io::Result<()> {
         #[derive(Serialize)]
         struct Named<'a> {
+            #[serde(serialize_with = "lossy")]
             file: &'a Path,
             #[serde(flatten)]
             report: &'a Report,

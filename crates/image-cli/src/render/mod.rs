@@ -13,6 +13,7 @@ use image_core::{
     plan::Plan,
     talos::{Profile, catalogue::Catalogue, schematic::Schematic},
 };
+use serde::Serializer;
 use std::{io, path::Path};
 
 /// Says on stdout what came out, and on stderr how it went.
@@ -53,9 +54,9 @@ pub(crate) struct Written<'a> {
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum What<'a> {
-    Artifact(&'a Path),
-    Part(&'a Path),
-    Page(&'a Path),
+    Artifact(#[serde(serialize_with = "lossy")] &'a Path),
+    Part(#[serde(serialize_with = "lossy")] &'a Path),
+    Page(#[serde(serialize_with = "lossy")] &'a Path),
 }
 
 impl<'a> What<'a> {
@@ -80,4 +81,9 @@ pub(crate) fn new(global: Global) -> Box<dyn Render> {
 pub(crate) fn of_arguments() -> Box<dyn Render> {
     let json = std::env::args_os().any(|arg| arg == "--json");
     new(Global::unread(json))
+}
+
+/// A path as people read it: JSON has no place for one that is no text, and nothing fails for that.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }

@@ -33,6 +33,11 @@ fn every_command_has_a_manual_page_and_every_shell_its_completions() {
     for flag in ["system\\-extension\\-image", "overlay\\-option"] {
         assert!(build.contains(flag), "{flag}\n{build}");
     }
+    // Also what `--help` does not show is explained: behind each flag there is a text.
+    for (at, line) in build.lines().enumerate().filter(|(_, line)| *line == ".TP") {
+        let text = build.lines().nth(at + 2).unwrap();
+        assert!(text.starts_with(|first: char| first.is_alphanumeric()), "{line} {at}\n{build}");
+    }
     assert!(pages.join("talos-image-schematic-id.1").is_file());
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let output = run(&["completions", shell]);
@@ -94,5 +99,30 @@ fn shells_offer_profiles_platforms_and_the_first_version_of_every_line() {
         for word in words {
             assert!(script.contains(word), "{shell} does not offer {word}");
         }
+    }
+}
+
+#[test]
+fn bash_completes_what_commands_take() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("talos-image");
+    fs::write(&script, run(&["completions", "bash"]).stdout).unwrap();
+    for (words, offered) in [
+        ("ext", "extensions extract"),
+        ("build metal-", "metal-4k metal-uki"),
+        ("build --platform no", "nocloud"),
+        ("profile --talos-version v1.2", "v1.2.0"),
+        ("schematic sh", "show"),
+        ("extensions list --tal", "--talos-version"),
+    ] {
+        let (before, word) = words.rsplit_once(' ').unwrap_or(("", words));
+        let previous = before.rsplit(' ').next().unwrap();
+        let complete = format!(
+            "source \"$0\"; COMP_WORDS=(talos-image {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             function=$(complete -p talos-image | sed 's/.*-F \\([^ ]*\\).*/\\1/'); \
+             $function talos-image '{word}' '{previous}'; echo \"${{COMPREPLY[*]}}\""
+        );
+        let output = Command::new("bash").arg("-c").arg(complete).arg(&script).output().unwrap();
+        assert_eq!(text(&output.stdout).trim(), offered, "{words}: {output:?}");
     }
 }

@@ -113,3 +113,30 @@ fn a_stream_can_be_an_archive() {
     let inside = tree.file("metal-amd64-uki.efi").unwrap().to_vec(1 << 30).unwrap();
     assert!(inside == fs::read(dir.path().join("metal-amd64-uki.efi")).unwrap());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_no_text_is_a_path() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let mirror = Mirror::new();
+    let dir = tempfile::tempdir().unwrap();
+    let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+    let built =
+        mirror.build(&["iso", "--output-kind", "cmdline", "--json"]).arg("-o").arg(&odd).output();
+    let built = built.unwrap();
+    assert_eq!(built.status.code(), Some(0), "{built:?}");
+    assert!(json_lines(&built.stdout)[0]["artifact"].is_string(), "{built:?}");
+    let cmdline = odd.join("cmdline-metal-amd64");
+    assert_eq!(run_on("inspect", &cmdline, &["--json"]).status.code(), Some(0));
+
+    let schematic = odd.join("schematic.yaml");
+    fs::write(&schematic, "customization: {}\n").unwrap();
+    for command in ["id", "show"] {
+        let told = talos_image(&["schematic", command, "--json"]).arg(&schematic).output().unwrap();
+        assert!(json_lines(&told.stdout)[0]["id"].is_string(), "{told:?}");
+    }
+    let refused =
+        mirror.build(&["metal-uki", "--plan"]).arg("--splash").arg(&cmdline).output().unwrap();
+    assert!(text(&refused.stderr).contains("--splash: the path"), "{refused:?}");
+}

@@ -21,6 +21,11 @@ fn a_mistake_is_one_line_that_names_the_mend() {
         (with(&["--disk-size", "8GB"]), 2, "8GiB"),
         (with(&["--meta", "256=x"]), 2, "--meta"),
         (with(&["--threads", "0"]), 2, "--threads"),
+        (with(&["--threads", "-1"]), 2, "'--threads"),
+        (with(&["--disk-sector-size", "-512"]), 2, "'--disk-sector-size"),
+        (with(&["--disk-size", "-5"]), 2, "--disk-size: "),
+        (with(&["--epoch", "-1"]), 2, "$SOURCE_DATE_EPOCH"),
+        (with(&["--embedded-config-path", "/dev/null"]), 2, "/dev/null: the machine"),
         (with(&["--output-kind", "iso", "--disk-size", "8GiB"]), 2, "--disk-size"),
         (with(&["--output-kind", "kernel", "--bootloader", "grub"]), 2, "--bootloader"),
         (with(&["--stdout", "--plan"]), 2, "--plan"),
@@ -67,12 +72,39 @@ fn a_build_that_fails_leaves_nothing() {
         (&["iso", "--system-extension-image", "none/such:1"][..], 5),
         (&["iso", "--output-kind", "kernel", "--extra-kernel-arg", "a"][..], 3),
         (&["metal", "--out-format", "raw", "--disk-size", "1MiB"][..], 2),
+        (&["metal", "--out-format", "raw", "--disk-size", "2000000001", "--plan"][..], 2),
+        // Seen when its directory was made.
+        (&["iso", "--kernel", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")][..], 2),
     ] {
-        let out = dir.path().join("out");
+        let out = dir.path().join("made/out");
         let failed = mirror.build(args).arg("--output").arg(&out).output().unwrap();
         assert_eq!(failed.status.code(), Some(code), "{args:?}: {failed:?}");
         let stderr = text(&failed.stderr);
         assert!(stderr.lines().last().unwrap().starts_with("error: "), "{stderr}");
-        assert!(!out.exists() || fs::read_dir(&out).unwrap().count() == 0, "{args:?}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{args:?}");
     }
+}
+
+#[test]
+fn stdin_and_the_environment_are_not_taken_for_what_was_typed() {
+    let mirror = Mirror::new();
+    let twice = ["-", "--schematic", "-"];
+    let mut child = mirror.build(&twice).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.as_mut().unwrap();
+    child.stdin.take().unwrap().write_all(b"baseProfileName: iso\n").unwrap();
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut stderr).unwrap();
+    assert!(stderr.starts_with("error: stdin (-) is named twice"), "{stderr}");
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+
+    let output = mirror.build(&["iso"]).env("SOURCE_DATE_EPOCH", "").output().unwrap();
+    assert!(text(&output.stderr).contains("$SOURCE_DATE_EPOCH"), "{output:?}");
+}
+
+#[test]
+fn a_name_that_is_a_file_says_how_the_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("mine.json"), "{}").unwrap();
+    let output = talos_image(&["profile", "mine.json"]).current_dir(dir.path()).output().unwrap();
+    assert!(text(&output.stderr).trim().ends_with("the file is ./mine.json"), "{output:?}");
 }

@@ -103,9 +103,12 @@ fn warnings_count_where_asked() {
         let refused =
             mirror.build(args).arg("--strict").arg("--output").arg(&out).output().unwrap();
         assert_eq!(refused.status.code(), Some(2), "{refused:?}");
-        let last = text(&refused.stderr).lines().last().unwrap().to_owned();
-        assert!(last.starts_with("error: ") && last.contains(says), "{last}");
-        assert!(!out.exists() || fs::read_dir(&out).unwrap().count() == 0);
+        let [warning, error] = text(&refused.stderr).lines().collect::<Vec<_>>()[..] else {
+            panic!("{args:?}: {refused:?}")
+        };
+        assert!(warning.starts_with("warning: metal-amd64.iso: "), "{warning}");
+        assert!(error.starts_with("error: ") && error.contains(says), "{error}");
+        assert!(!out.exists());
     }
     let args = ["iso", "--bootloader", "sd-boot", "--strict", "--quiet"];
     let built = mirror.build(&args).arg("--output").arg(&out).output().unwrap();
@@ -148,6 +151,9 @@ fn a_schematic_is_named_explained_and_built() {
     assert_eq!(extensions[2]["source"]["virtual"]["version"], ID);
     assert!(uki["cmdline"].as_str().unwrap().ends_with(" a=b"), "{uki}");
 
+    let nowhere = mirror.build(&asked).args(["--factory-url", "factory.example"]).output().unwrap();
+    assert!(text(&nowhere.stderr).contains("--factory-url"), "{nowhere:?}");
+
     // What is typed beside a schematic is not in its ID, and is warned of.
     let warned = mirror.build(&asked).args(["--extension", "intel-ucode"]).output().unwrap();
     assert!(text(&warned.stderr).contains("not part of its ID"), "{warned:?}");
@@ -186,5 +192,17 @@ fn official_extensions_are_listed_and_taken_by_name() {
         let stderr = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(code), "{stderr}");
         assert!(stderr.contains(says) && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+#[test]
+fn a_plan_shows_meta_values_but_no_secret_ones() {
+    let mirror = Mirror::new();
+    let mut command = mirror.build(&["metal", "--out-format", "raw", "--bootloader", "sd-boot"]);
+    command.args(["--plan", "--meta", "0xc=shown", "--meta", "state-encryption-config=s3cret"]);
+    for json in [&[][..], &["--json"]] {
+        let output = command.args(json).output().unwrap();
+        let plan = text(&output.stdout);
+        assert!(plan.contains("shown") && !plan.contains("s3cret"), "{output:?}");
     }
 }

@@ -217,7 +217,7 @@ impl Plan {
                 volume_guid: seed::uuid(&subject, "iso volume"),
             }),
             profile::Output::Image(disk) => {
-                let partitions = partitions(&target, disk.size)?;
+                let partitions = partitions(&target, disk)?;
                 Output::Disk(Disk {
                     uki: uki(initramfs, kernel),
                     esp: Esp {
@@ -294,8 +294,16 @@ impl Output {
     }
 }
 
-/// The partitions of a disk of `size` bytes: the tables take a mebibyte at either end.
-fn partitions(target: &Target, size: u64) -> Result<Vec<Partition>> {
+/// The partitions of `disk`: the tables take a mebibyte at either end.
+fn partitions(target: &Target, disk: &profile::DiskImage) -> Result<Vec<Partition>> {
+    let (size, sector) = (disk.size, disk.sector_size);
+    if !size.is_multiple_of(sector.into()) {
+        let what = format!(
+            "a disk of {size} bytes has no whole sectors of {sector}: ask for a --disk-size that \
+             is a multiple of {sector}"
+        );
+        return Err(Error::new(ErrorKind::Input, what));
+    }
     let layout = partitions::layout(&target.version, Bootloader::SdBoot);
     // One that takes what is left needs something at least.
     let need = layout.iter().map(|(_, size)| size.unwrap_or(MIB)).sum::<u64>() + 2 * MIB;

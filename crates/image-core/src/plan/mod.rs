@@ -16,9 +16,13 @@ pub use resolve::{Inputs, resolve};
 use crate::{
     blob::Digest,
     formats::oci::{Descriptor, Reference},
-    talos::{Arch, TalosVersion, extension::VirtualExtension, meta::MetaValue},
+    talos::{
+        Arch, TalosVersion,
+        extension::VirtualExtension,
+        meta::{self, MetaValue},
+    },
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::path::PathBuf;
 use uuid::Uuid;
 
@@ -255,8 +259,22 @@ pub struct Partition {
 pub enum Content {
     /// The EFI system partition of the plan.
     Esp,
-    /// META values.
-    Meta(Vec<MetaValue>),
+    /// META values. Printed without what is secret of them.
+    Meta(#[serde(serialize_with = "without_secrets")] Vec<MetaValue>),
     /// Zeros: Talos fills it when it first boots.
     Zeros,
+}
+
+fn without_secrets<S: Serializer>(values: &[MetaValue], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        key: u8,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<&'a str>,
+    }
+
+    serializer.collect_seq(values.iter().map(|MetaValue { key, value }| Shown {
+        key: *key,
+        value: (!meta::is_secret(*key)).then_some(value),
+    }))
 }

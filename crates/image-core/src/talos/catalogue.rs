@@ -174,7 +174,13 @@ impl Catalogue {
             })
             .collect();
         near.sort_unstable();
-        let near: Vec<_> = near.into_iter().take(OFFERED).map(|(_, name)| name).collect();
+        // As a schematic has to have it, who asked like one.
+        let in_full = name.starts_with(OFFICIAL);
+        let offered = near.into_iter().take(OFFERED).map(|(_, near)| {
+            let maker = if in_full && !near.contains('/') { OFFICIAL } else { "" };
+            format!("{maker}{near}")
+        });
+        let near: Vec<_> = offered.collect();
         let version = &self.version;
         let mend = if near.is_empty() {
             let image = release::reference(release::EXTENSIONS, version);
@@ -326,7 +332,7 @@ mod tests {
         for (asked, mend) in [
             (
                 "siderolabs/intel-ucod",
-                "\"siderolabs/intel-ucod\" for Talos v1.11.0: did you mean intel-ucode?",
+                "\"siderolabs/intel-ucod\" for Talos v1.11.0: did you mean siderolabs/intel-ucode?",
             ),
             ("Intel-Ucode", "did you mean intel-ucode?"),
             (

@@ -187,8 +187,7 @@ struct ConfigLayer {
 /// # Errors
 /// It is no YAML, or no list of extensions.
 pub fn read_config(text: &str) -> Result<Vec<(String, Metadata)>> {
-    let config: Config = serde_saphyr::from_str(text)
-        .map_err(|error| Error::input(format!("{CONFIG}: {}", error.without_snippet())))?;
+    let config: Config = yaml::read(CONFIG, text)?;
     Ok(config.layers.into_iter().map(|layer| (layer.image, layer.metadata.into())).collect())
 }
 

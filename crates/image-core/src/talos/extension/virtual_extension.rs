@@ -4,7 +4,7 @@ use super::Metadata;
 use crate::talos::MachineConfig;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use sha2::{Digest as _, Sha256};
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// An extension made while an image is built. Its content and its manifest may hold secrets, so
 /// it prints its name, its version and where its file stands only.
@@ -47,15 +47,10 @@ impl Serialize for VirtualExtension {
 ///
 /// [`Quirk::EmbeddedConfig`]: crate::talos::Quirk::EmbeddedConfig
 pub fn embedded_config(config: &MachineConfig) -> VirtualExtension {
-    let mut version = String::new();
-    for byte in Sha256::digest(config.as_str()) {
-        // Writing to a string cannot fail.
-        let _ = write!(version, "{byte:02x}");
-    }
     VirtualExtension {
         metadata: Metadata {
             name: "embedded-config".to_owned(),
-            version,
+            version: format!("{:x}", Sha256::digest(config.as_str())),
             author: "Imager".to_owned(),
             description: "Virtual extension which embeds the machine configuration.".to_owned(),
             talos: ">= 1.0.0".to_owned(),

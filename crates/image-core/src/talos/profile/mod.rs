@@ -212,6 +212,6 @@ struct Base {
     name: serde_saphyr::Spanned<String>,
 }
 
-fn missing(key: &str) -> Error {
-    Error::input(format!("{WHAT}: {key} is not given"))
+pub(super) fn missing(key: &str) -> Error {
+    Error::input(format!("{WHAT}: {key} is not given: add it, or a base profile that has it"))
 }

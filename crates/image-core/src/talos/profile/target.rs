@@ -215,9 +215,10 @@ impl Target {
             return refused("META values");
         }
         let parted = |value: &&MetaValue| value.value.contains(';');
-        if kind == OutputKind::Image {
-            meta::check(meta_contents)?;
-        } else if let Some(value) = meta_contents.iter().find(parted) {
+        // A command line brings them into the machine's own partition.
+        meta::check(meta_contents)?;
+        let parted = meta_contents.iter().find(parted).filter(|_| kind != OutputKind::Image);
+        if let Some(value) = parted {
             return Err(Error::unsupported(format!(
                 "META value {:#x} has a \";\", which parts values on a kernel command line: \
                 only output kind image can carry it",

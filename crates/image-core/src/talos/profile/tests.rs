@@ -106,6 +106,13 @@ fn refusals_name_the_place_and_the_mend() {
             "customization: {metaContents: [{key: 0xa, value: a;b}]}",
             "META value 0xa has a \";\", which parts values on a kernel command line",
         ),
+        (
+            &format!(
+                "customization: {{metaContents: [{{key: 10, value: {}}}]}}",
+                "a".repeat(1 << 18)
+            ),
+            "META values need 262152 bytes, and the partition holds 262104: shorten them",
+        ),
         ("output: {kind: image, outFormat: raw}", "output.imageOptions.diskSize is not given"),
     ] {
         let error = target(yaml).unwrap_err().to_string();

@@ -24,9 +24,8 @@ impl Schematic {
         mut extension: impl FnMut(&str) -> Result<ContainerAsset, E>,
     ) -> Result<(), E> {
         let asked = profile.clone().over_base()?;
-        let missing = |key| Error::input(format!("profile: {key} is not given"));
-        let kind = asked.output.kind.ok_or_else(|| missing("output.kind"))?;
-        let version = asked.version.ok_or_else(|| missing("version"))?;
+        let kind = asked.output.kind.ok_or_else(|| profile::missing("output.kind"))?;
+        let version = asked.version.ok_or_else(|| profile::missing("version"))?;
         let secure_boot = asked.secure_boot.unwrap_or(false);
         let needed = |what, quirk: Quirk| {
             let [major, minor, _] = quirk.since();

@@ -10,7 +10,7 @@ use crate::{
         Error, Result,
         meta::MetaValue,
         profile::Bootloader,
-        yaml::{Content, Entry, Node, Scalar},
+        yaml::{Content, Entry, Node, Scalar, shown},
     },
 };
 use std::collections::BTreeMap;
@@ -199,9 +199,10 @@ fn fields<'a>(
     for (key, value) in mapping(node, name)? {
         let Some(field) = text_key(WHAT, &key)? else { continue };
         if let Err(known) = take(&field, &value)? {
+            let name = shown(&field);
             let fault = match nearest(&field, known.iter().copied()) {
-                Some(meant) => format!("key {field:?} is unknown: did you mean {meant:?}?"),
-                None => format!("key {field:?} is unknown: here stand {}", known.join(", ")),
+                Some(meant) => format!("{name} is unknown: did you mean {meant:?}?"),
+                None => format!("{name} is unknown: here stand {}", known.join(", ")),
             };
             return Err(key.error(WHAT, fault));
         }

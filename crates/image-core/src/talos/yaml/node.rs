@@ -1,7 +1,10 @@
 //! A YAML document as a tree that knows where in the text each part stands, and how a scalar was
 //! written: what `serde` hides, and what a number in an overlay's options turns into.
 
-use super::scalar::{self, Scalar};
+use super::{
+    read::shown,
+    scalar::{self, Scalar},
+};
 use crate::talos::{Error, Result};
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag, options};
 use std::{collections::BTreeMap, rc::Rc};
@@ -162,7 +165,7 @@ impl Node {
                     Content::Scalar { text, .. } => text,
                     _ => "",
                 };
-                return Err(key.error(what, format!("key {name:?} stands twice")));
+                return Err(key.error(what, format!("{} stands twice", shown(name))));
             }
         }
         let (merged, mut own): (Vec<_>, Vec<_>) =

@@ -83,7 +83,7 @@ fn fault(error: &Yaml) -> String {
 }
 
 /// A key as a message names it; what is no word was hardly meant as one.
-fn shown(key: &str) -> String {
+pub(crate) fn shown(key: &str) -> String {
     let word = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     if (1..=40).contains(&key.len()) && key.chars().all(word) {
         format!("key {key:?}")

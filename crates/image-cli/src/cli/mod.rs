@@ -90,7 +90,7 @@ pub(crate) enum Command {
     Man(Man),
 }
 
-/// Build a boot medium
+/// Build a boot medium (talos-image-build(1) tells of every flag)
 ///
 /// Takes a profile, by name or from a file, lays a schematic and the flags over it, finds the
 /// images it names in the sources, pins each by digest, and writes one artifact into the output
@@ -137,7 +137,7 @@ pub(crate) struct Output {
     pub(crate) plan: bool,
 }
 
-/// Print a profile, all its gaps filled
+/// Print a profile, all its gaps filled (talos-image-profile(1) tells of every flag)
 ///
 /// Takes what `build` takes and prints the profile that would be built, byte for byte as the
 /// Talos imager prints it. Extensions asked for by name stand in it by reference, so that the

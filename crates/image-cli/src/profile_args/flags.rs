@@ -7,7 +7,7 @@ use image_core::{
     error::Error,
     plan::Choices,
     talos::{
-        Arch, Profile,
+        Arch, MachineConfig, Profile,
         profile::{ContainerAsset, OutputKind, Overlay},
     },
 };
@@ -54,7 +54,12 @@ pub(super) fn customization(profile: &mut Profile, flags: &Customization) -> any
             let what = format!("{name}: the machine configuration is empty: leave it out");
             return Err(input_error(what).into());
         }
-        customization.embedded_machine_configuration = text.into();
+        let config = MachineConfig::from(text);
+        if let Some(version) = &profile.version {
+            // Its warnings come with the plan.
+            config.check(version).map_err(Error::from).context(name)?;
+        }
+        customization.embedded_machine_configuration = config;
     }
     let extensions = flags.system_extension_image.iter().map(ContainerAsset::reference);
     profile.input.system_extensions.extend(extensions);

@@ -154,6 +154,17 @@ fn a_schematic_is_named_explained_and_built() {
     let nowhere = mirror.build(&asked).args(["--factory-url", "factory.example"]).output().unwrap();
     assert!(text(&nowhere.stderr).contains("--factory-url"), "{nowhere:?}");
 
+    // One configuration only, and names as the factory knows them.
+    let config = dir.path().join("config.yaml");
+    fs::write(&config, "version: v1alpha1\nmachine: {}\n").unwrap();
+    let config = ["--embedded-config-path", config.to_str().unwrap()];
+    let refused = mirror.build(&[&asked[..], &config].concat()).output().unwrap();
+    assert!(text(&refused.stderr).contains("both bring a machine configuration"), "{refused:?}");
+    let short = dir.path().join("short.yaml");
+    fs::write(&short, yaml.replace("siderolabs/hello", "hello")).unwrap();
+    let refused = mirror.build(&["iso", "--schematic", short.to_str().unwrap()]).output().unwrap();
+    assert!(text(&refused.stderr).contains("write \"siderolabs/hello\""), "{refused:?}");
+
     // What is typed beside a schematic is not in its ID, and is warned of.
     let warned = mirror.build(&asked).args(["--extension", "intel-ucode"]).output().unwrap();
     assert!(text(&warned.stderr).contains("not part of its ID"), "{warned:?}");

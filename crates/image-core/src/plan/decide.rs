@@ -9,7 +9,7 @@ use crate::{
     talos::{
         Arch, Profile, Quirk, esp,
         kernel_args::{kernel_args, overlong},
-        menu,
+        menu, meta,
         partitions::{self, MIB, Partition as TalosPartition, Sizes},
         profile::{self, Bootloader, DiskFormat, OutFormat, OutputKind, Target},
         release,
@@ -41,6 +41,7 @@ pub(super) fn decide(profile: &Profile) -> Result<Decision> {
         warnings.extend(config.check(&target.version)?);
     }
     warnings.extend(check_boot(&target, bootloader)?);
+    warnings.extend(bared_secrets(&target));
     Ok(Decision { target, warnings })
 }
 
@@ -64,6 +65,23 @@ fn check_line(target: &Target) -> Result<Option<String>> {
              as that is"
         )
     }))
+}
+
+/// META values that are secret, where they go onto the kernel command line.
+fn bared_secrets(target: &Target) -> impl Iterator<Item = String> {
+    let values = match &target.output {
+        // A disk has a partition for them.
+        profile::Output::Image(_) => &[][..],
+        _ => &target.customization.meta_contents,
+    };
+    let secret = values.iter().filter(|value| meta::is_secret(value.key));
+    secret.map(|value| {
+        format!(
+            "META value {:#x} ({}) is secret, and stands on the kernel command line for all to read",
+            value.key,
+            meta::name(value.key).unwrap_or_default()
+        )
+    })
 }
 
 /// Refuses what nothing is made of yet.

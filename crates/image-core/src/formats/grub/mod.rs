@@ -4,9 +4,15 @@
 //! There is no specification but GRUB itself. The layouts here are what `grub-mkimage` and
 //! `grub-bios-setup` of 2.06 to 2.14 write, without Reed-Solomon codes, for three platforms.
 
+mod bios;
+mod boot_record;
 mod directory;
 mod elf;
+mod lzma;
+mod module_area;
 
+pub use bios::{bios_partition, cd_image, cd_image_at, disk_image};
+pub use boot_record::{boot_record, core_sector, hybrid_boot_record};
 pub use directory::Directory;
 
 use super::pe::Machine;

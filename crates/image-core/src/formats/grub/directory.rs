@@ -87,6 +87,12 @@ impl Directory {
         self.version.as_deref()
     }
 
+    /// The first two numbers of its version.
+    pub(super) fn release(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.version()?.split(|c: char| !c.is_ascii_digit());
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    }
+
     /// The names of its modules.
     pub fn modules(&self) -> impl Iterator<Item = &str> {
         self.files.keys().filter_map(|name| name.strip_suffix(MODULE))

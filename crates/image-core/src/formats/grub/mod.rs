@@ -7,13 +7,18 @@
 mod bios;
 mod boot_record;
 mod directory;
+mod efi;
 mod elf;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+mod link;
 mod lzma;
 mod module_area;
 
 pub use bios::{bios_partition, cd_image, cd_image_at, disk_image};
 pub use boot_record::{boot_record, core_sector, hybrid_boot_record};
 pub use directory::Directory;
+pub use efi::efi_image;
 
 use super::pe::Machine;
 use std::fmt;

@@ -14,11 +14,15 @@ pub mod fake;
 mod link;
 mod lzma;
 mod module_area;
+mod reader;
+#[cfg(test)]
+mod tests;
 
 pub use bios::{bios_partition, cd_image, cd_image_at, disk_image};
 pub use boot_record::{boot_record, core_sector, hybrid_boot_record};
 pub use directory::Directory;
 pub use efi::efi_image;
+pub use reader::{Core, CoreModule, is_core, read};
 
 use super::pe::Machine;
 use std::fmt;

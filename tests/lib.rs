@@ -41,7 +41,7 @@ fn from_environment(variable: &str) -> PathBuf {
 /// | `ARCH/firmware-code.fd`, `ARCH/firmware-vars.fd` | UEFI for QEMU |
 /// | `amd64/firmware-code-secure.fd` | UEFI that enforces Secure Boot, wants SMM |
 /// | `intel-ucode/06-55-04` …, `amd-ucode/microcode_amd*.bin` | microcode |
-/// | `grub/i386-pc/` | GRUB's modules and boot images |
+/// | `grub/i386-pc/`, `grub/x86_64-efi/`, `grub/arm64-efi/` | GRUB's modules and boot images |
 /// | `release/` | the OCI layout with the stand-in release, catalogue and extensions |
 /// | `bin/` | `ukify` and `systemd-measure` of systemd 257, `depmod` of kmod 34 (also first in `PATH`) |
 ///

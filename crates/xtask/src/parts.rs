@@ -24,14 +24,19 @@ const BOOT: [&str; 2] = ["busybox-static", "systemd-boot-efi"];
 const KERNEL: &str = "linux-image-cloud";
 
 /// Once.
-const COMMON: [&str; 6] = [
+const COMMON: [&str; 8] = [
     "intel-microcode:amd64",
     "amd64-microcode:amd64",
+    "grub-efi-amd64-bin:amd64",
+    "grub-efi-arm64-bin:arm64",
     "grub-pc-bin:amd64",
     "ovmf:all",
     "qemu-efi-aarch64:all",
     "systemd-ukify:all",
 ];
+
+/// What GRUB's files are there for.
+pub(crate) const GRUB: [&str; 3] = ["arm64-efi", "i386-pc", "x86_64-efi"];
 
 /// `systemd-measure` and `depmod`, with a C library of their own: they have to run on the release
 /// before, too.
@@ -62,7 +67,7 @@ const MEASURE: [&str; 23] = [
 ];
 
 /// Changes whenever staging does, so that an older folder is not taken for a finished one.
-const RECIPE: u32 = 4;
+const RECIPE: u32 = 5;
 
 /// Where chores keep what they download: `$XDG_CACHE_HOME/talos-image`, else the target folder.
 pub(crate) fn cache() -> PathBuf {
@@ -174,7 +179,10 @@ fn stage(from: &Path, to: &Path, say: &dyn Fn(&str)) -> Result<()> {
     for vendor in ["intel-ucode", "amd-ucode"] {
         copy_folder(&common.join("usr/lib/firmware").join(vendor), &to.join(vendor))?;
     }
-    copy_folder(&common.join("usr/lib/grub/i386-pc"), &to.join("grub/i386-pc"))?;
+    for platform in GRUB {
+        let files = format!("grub/{platform}");
+        copy_folder(&common.join("usr/lib").join(&files), &to.join(&files))?;
+    }
     copy(&from.join("packages.txt"), &to.join("packages.txt"))?;
     wrappers(from, &to.join("bin"))?;
     say("wrapping all as an OCI layout shaped like Sidero's images");

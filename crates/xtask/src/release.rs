@@ -1,6 +1,9 @@
 //! The stand-in release: the parts as container images, shaped like Sidero's.
 
-use crate::oci::{Content, Files, Layout};
+use crate::{
+    oci::{Content, Files, Layout},
+    parts::GRUB,
+};
 use anyhow::{Context as _, Result};
 use std::{fmt::Write as _, fs, path::Path};
 use system_tests::VERSION;
@@ -79,7 +82,10 @@ fn boot_assets(parts: &Path) -> Result<Files> {
         let spdx = spdx("talos", VERSION).into();
         files.insert(format!("usr/install/{architecture}/talos.spdx.json"), spdx);
     }
-    files.extend(folder(&parts.join("grub/i386-pc"), "usr/lib/grub/i386-pc")?);
+    for platform in GRUB {
+        let from = format!("grub/{platform}");
+        files.extend(folder(&parts.join(&from), &format!("usr/lib/{from}"))?);
+    }
     let depmod = "search extras built-in\n".to_owned();
     files.insert("etc/modules.d/10-extra-modules.conf".to_owned(), depmod.into());
     Ok(files)

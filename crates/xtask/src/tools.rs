@@ -8,11 +8,12 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 29] = [
+const TOOLS: [(&str, &str); 30] = [
     ("cpio", "cpio"),
     ("e2fsck", "e2fsprogs"),
     ("fsck.vfat", "dosfstools"),
     ("grub-fstest", "grub-common"),
+    ("grub-mkimage", "grub-common"),
     ("isoinfo", "genisoimage"),
     ("iucode_tool", "iucode-tool"),
     ("jq", "jq"),

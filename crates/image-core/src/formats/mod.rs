@@ -10,6 +10,7 @@ pub mod cpio;
 pub mod depmod;
 pub mod fat;
 pub mod gpt;
+pub mod grub;
 pub mod initramfs;
 pub mod iso9660;
 pub mod kernel_module;

@@ -148,7 +148,7 @@ pub fn file(segments: &[Segment], name: &str, max: u64, limit: u64) -> Result<Op
     })
 }
 
-/// As [`file`], however large it is: its bytes are kept in `spool`.
+/// As [`file()`], however large it is: its bytes are kept in `spool`.
 ///
 /// # Errors
 /// As [`members`], or writing failed.

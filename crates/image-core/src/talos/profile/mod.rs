@@ -174,7 +174,8 @@ impl Profile {
         // An overlay brings base profiles of its own.
         if profile.overlay.is_none() && !profile.base_profile_name.is_empty() {
             let unknown = |error: Error| {
-                let place = yaml::read(WHAT, text).ok().map(|Base { name }| name.referenced);
+                let base = yaml::read(WHAT, text).ok().map(|Base { name }| name.referenced);
+                let place = base.map(|it| (it.line(), it.column()));
                 yaml::at(WHAT, place, &error.to_string())
             };
             Self::base(&profile.base_profile_name).map_err(unknown)?;

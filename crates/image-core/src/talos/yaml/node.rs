@@ -2,6 +2,7 @@
 //! written: what `serde` hides, and what a number in an overlay's options turns into.
 
 use super::{
+    at,
     read::shown,
     scalar::{self, Scalar},
 };
@@ -13,9 +14,6 @@ use std::{collections::BTreeMap, rc::Rc};
 const DEEPEST: usize = 64;
 /// How many nodes a document may have, those behind aliases counted each time.
 const MOST: usize = 10_000;
-
-/// Letters a fault may have.
-const LONGEST: usize = 500;
 
 /// A part of a document.
 #[derive(Debug)]
@@ -67,22 +65,14 @@ impl Node {
             block_scalar_eof_without_line_feed: true,
         };
         let parser = Parser::new_from_str_with_options(text, options);
-        Reader { what, parser, anchors: BTreeMap::new() }.document(text).map_err(
-            |Fault { line, column, message }| {
-                Error::input(format!("{what}: line {line} column {column}: {message}"))
-            },
-        )
+        Reader { what, parser, anchors: BTreeMap::new() }
+            .document(text)
+            .map_err(|Fault { line, column, message }| at(what, Some((line, column)), &message))
     }
 
     /// What is wrong with this node.
     pub(crate) fn error(&self, what: &str, fault: impl std::fmt::Display) -> Error {
-        let Self { line, column, .. } = self;
-        let mut fault = fault.to_string();
-        // It may show a word, and a word may be any text.
-        if let Some((end, _)) = fault.char_indices().nth(LONGEST) {
-            fault.replace_range(end.., "…");
-        }
-        Error::input(format!("{what}: line {line} column {column}: {fault}"))
+        at(what, Some((self.line, self.column)), &fault.to_string())
     }
 
     /// What a scalar means; nothing for lists and mappings.

@@ -1,14 +1,9 @@
 //! YAML as users write it.
 
-use crate::{
-    nearest::nearest,
-    talos::{Error, Result},
-};
+use super::at;
+use crate::{nearest::nearest, talos::Result};
 use serde::de::DeserializeOwned;
-use serde_saphyr::{Error as Yaml, Location};
-
-/// Letters a fault may have: more than any that lists the words known.
-const LONGEST: usize = 500;
+use serde_saphyr::Error as Yaml;
 
 /// Reads one document; `what` it is goes before what is wrong with it.
 ///
@@ -22,23 +17,8 @@ pub(crate) fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     let options = serde_saphyr::options! { strict_booleans: true, legacy_octal_numbers: true };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let error = error.without_snippet();
-        let place = error.location();
-        let mut fault = fault(error).replace('\n', " ");
-        // It may show a word, and a word may be any text.
-        if let Some((end, _)) = fault.char_indices().nth(LONGEST) {
-            fault.replace_range(end.., "…");
-        }
-        at(what, place, &fault)
-    })
-}
-
-/// What is wrong, and where.
-pub(crate) fn at(what: &str, place: Option<Location>, fault: &str) -> Error {
-    Error::input(match place {
-        Some(place) => {
-            format!("{what}: line {} column {}: {fault}", place.line(), place.column())
-        }
-        None => format!("{what}: {fault}"),
+        let place = error.location().map(|it| (it.line(), it.column()));
+        at(what, place, &fault(error))
     })
 }
 

@@ -8,7 +8,7 @@ use crate::{
     blob::{Blob, Scratch, Spool},
     error::Result,
     formats::{
-        cpio,
+        cpio, grub,
         kernel_module::fake::{Module, module},
         linux::fake::{arm64_image, bz_image},
         oci::{self, Encoding, Platform},
@@ -19,6 +19,7 @@ use crate::{
     talos::{
         Arch, TalosVersion, catalogue,
         extension::{MANIFEST, Metadata, ROOTFS, firmware_dir},
+        grub as talos_grub,
         release::{self, BootAsset},
     },
     tree::{Node, Tree, TreePath},
@@ -30,7 +31,7 @@ pub const KERNEL_RELEASE: &str = "6.12.48-fake";
 /// The registry the fake images come from.
 const REGISTRY: &str = "registry.example";
 
-/// The tree of the release image: boot assets of both architectures, depmod's configuration.
+/// The tree of the release image: boot assets of both architectures, GRUB, depmod's configuration.
 pub fn release() -> Result<Tree> {
     let mut tree = Tree::new();
     for arch in Arch::ALL {
@@ -46,6 +47,12 @@ pub fn release() -> Result<Tree> {
         ] {
             tree.insert(TreePath::new(&asset.path(arch))?, Node::file(content, 0o644));
         }
+    }
+    for platform in grub::Platform::ALL {
+        let modules: Vec<_> =
+            talos_grub::modules(platform).into_iter().map(|name| (name, "")).collect();
+        let directory = TreePath::new(&talos_grub::directory(platform))?;
+        tree.graft(&directory, &grub::fake::directory(platform, &modules)?);
     }
     let config = Node::file(release::DEPMOD_DEFAULT, 0o644);
     tree.insert(TreePath::new(release::DEPMOD_CONFIG)?, config);

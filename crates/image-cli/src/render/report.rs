@@ -7,7 +7,7 @@ use super::text::{
 use image_core::{
     blob::Digest,
     examine::report::{
-        BootEntry, Disk, Extension, File, Initramfs, Iso, Kernel, Medium, Meta, Microcode,
+        BootEntry, Disk, Extension, File, Grub, Initramfs, Iso, Kernel, Medium, Meta, Microcode,
         Partition, Report, Section, Segment, Uki, Volume,
     },
 };
@@ -103,6 +103,9 @@ fn partitions(text: &mut Text, partitions: &[Partition]) {
         if let Some(found) = &it.volume {
             volume(text, &format!("partition {} {}", it.number, it.label), found);
         }
+        if let Some(found) = &it.grub {
+            grub(text, &format!("partition {} {}", it.number, it.label), found);
+        }
     }
 }
 
@@ -146,6 +149,9 @@ fn files(text: &mut Text, heading: &str, files: &[File]) {
                 }
             });
         }
+        if let Some(found) = &file.grub {
+            grub(text, &file.path, found);
+        }
         if let Some(found) = &file.uki {
             text.section(&format!("{}: unified kernel image", file.path), |text| {
                 text.fields(&uki_fields(found));
@@ -153,6 +159,18 @@ fn files(text: &mut Text, heading: &str, files: &[File]) {
             });
         }
     }
+}
+
+fn grub(text: &mut Text, name: &str, grub: &Grub) {
+    text.section(&format!("{name}: GRUB core image"), |text| {
+        text.fields(&[
+            ("platform", grub.platform.clone()),
+            ("version", grub.version.clone().unwrap_or_default()),
+            ("prefix", grub.prefix.clone().unwrap_or_default()),
+            ("modules", grub.modules.join(" ")),
+            ("runs first", grub.config.clone().unwrap_or_default()),
+        ]);
+    });
 }
 
 fn uki_fields(uki: &Uki) -> [Field; 5] {
@@ -424,6 +442,7 @@ mod tests {
                     size: 120_000_000,
                     digest: digest("uki"),
                     uki: Some(Box::new(uki())),
+                    grub: None,
                     text: None,
                 },
                 File {
@@ -431,6 +450,7 @@ mod tests {
                     size: 9,
                     digest: digest("conf"),
                     uki: None,
+                    grub: None,
                     text: Some("timeout 10\n".into()),
                 },
             ],
@@ -451,6 +471,13 @@ mod tests {
                 offset: 1 << 20,
                 size: 2200 << 20,
                 volume: Some(esp),
+                grub: Some(Grub {
+                    platform: "i386-pc".into(),
+                    version: Some("2.12-9".into()),
+                    prefix: Some("(hd0,gpt3)/grub".into()),
+                    modules: vec!["normal".into(), "xfs".into()],
+                    config: None,
+                }),
             }],
         };
         let report =
@@ -467,6 +494,7 @@ mod tests {
             "      … and 14 more (--json has them all)\n",
             "      intel   06-55-04   0x00050654  0xb7       0x02007006  2023-03-06  34.0 KiB  right\n",
             "\n  loader/loader.conf\n    timeout 10\n",
+            "    platform  i386-pc\n    version   2.12-9\n",
         ] {
             assert!(text.contains(expected), "{expected}\nis not in\n{text}");
         }

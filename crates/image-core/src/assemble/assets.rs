@@ -5,11 +5,11 @@ use crate::{
     blob::Blob,
     error::{During, Error, ErrorKind, Result},
     events::{Event, Step},
-    formats::{linux::Kernel, oci, pe},
-    plan::{Asset, Image, Plan},
+    formats::{grub::Directory, linux::Kernel, oci, pe},
+    plan::{Asset, GrubCore, Image, Plan},
     sources::{self, Set},
     talos::Arch,
-    tree::{Tree, TreePath},
+    tree::{Node, Tree, TreePath},
 };
 use std::collections::BTreeSet;
 
@@ -38,7 +38,12 @@ impl Assets {
                 })
                 .collect::<Result<_, _>>()?;
             release_name = image.reference.to_string();
-            let select = |path: &TreePath| wanted.contains(path);
+            let cores = plan.grub_cores().into_iter();
+            let directories: Vec<_> =
+                cores.map(|core| TreePath::new(&core.directory)).collect::<Result<_, _>>()?;
+            let select = |path: &TreePath| {
+                wanted.contains(path) || directories.iter().any(|it| path.strip(it).is_some())
+            };
             let rules = oci::Rules::only(&select);
             release = unpack(image, Step::Release, &rules, cx.sources, cx)
                 .during(|| "reading the boot assets of the release".to_owned())?;
@@ -67,6 +72,21 @@ impl Assets {
             Asset::Release(path) if self.release.file(path).is_none() => Ok(None),
             there => self.open(there).map(Some),
         }
+    }
+
+    /// GRUB's files of which `core` is made.
+    pub(super) fn grub(&self, core: &GrubCore) -> Result<Directory> {
+        let path = TreePath::new(&core.directory)?;
+        if !self.release.get(&path).is_some_and(Node::is_directory) {
+            let what = format!(
+                "release {} has no directory {path} with GRUB's files: name another by \
+                 --release-image, or ask for --bootloader sd-boot, which needs none",
+                self.release_name
+            );
+            return Err(Error::new(ErrorKind::Source, what));
+        }
+        Directory::read(&self.release, &path, core.platform)
+            .during(|| format!("release {}", self.release_name))
     }
 
     /// A kernel, and what its headers say. It has to be one for the machine.

@@ -1,10 +1,10 @@
-//! The EFI system partition: systemd-boot, its configuration, the unified kernel image.
+//! The EFI system partition: systemd-boot, its configuration, the unified kernel image; or GRUB.
 
 use crate::{
     blob::Blob,
     error::{Error, ErrorKind, Result},
     formats::{Fault, fat},
-    plan::{Esp, Plan},
+    plan::{Esp, GrubEsp, Plan},
     talos::{esp, partitions::MIB},
     tree::{Node, Tree, TreePath},
 };
@@ -41,19 +41,30 @@ pub(super) fn volume(
             .ok_or_else(|| Error::new(ErrorKind::Assembly, "the UKI is over all bounds"))?
             .max(LEAST),
     };
-    let options = fat::Options {
-        size,
-        sector_size,
-        label: esp::LABEL,
-        volume_id: esp.volume_id,
-        epoch: plan.epoch,
-    };
-    fat::volume(&tree(esp, boot_manager, uki)?, &options).map_err(|error| match error.fault() {
+    fat(&tree(esp, boot_manager, uki)?, size, sector_size, esp.volume_id, plan)
+}
+
+/// The partition with GRUB alone.
+pub(super) fn grub_volume(
+    esp: &GrubEsp,
+    program: Blob,
+    sector_size: u32,
+    plan: &Plan,
+) -> Result<Blob> {
+    let mut tree = Tree::new();
+    tree.insert(TreePath::new(&esp.boot_path)?, Node::file(program, 0o644));
+    fat(&tree, esp.size, sector_size, esp.volume_id, plan)
+}
+
+fn fat(tree: &Tree, size: u64, sector_size: u32, volume_id: u32, plan: &Plan) -> Result<Blob> {
+    let options =
+        fat::Options { size, sector_size, label: esp::LABEL, volume_id, epoch: plan.epoch };
+    fat::volume(tree, &options).map_err(|error| match error.fault() {
         &Fault::TooLarge { need, have, .. } => {
             let what = format!(
-                "systemd-boot and the UKI need {need} bytes of the EFI system partition, which has \
-                 {have} for files on every disk of Talos {}: {} too many: leave out extensions, or \
-                 take a smaller initramfs",
+                "systemd-boot and the UKI need {need} bytes of the EFI system partition, which has {have} for \
+                 files on every disk of Talos {}: {} too many: leave out extensions, or take a \
+                 smaller initramfs",
                 plan.talos_version,
                 need.saturating_sub(have)
             );

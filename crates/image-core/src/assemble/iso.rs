@@ -16,7 +16,7 @@ const SECTOR_SIZE: u32 = 512;
 
 pub(super) fn assemble(iso: &Iso, plan: &Plan, assets: &Assets, cx: &Context<'_>) -> Result<Blob> {
     let boot_manager = assets.program("systemd-boot", &iso.esp.boot_manager)?;
-    let uki = uki::assemble(&iso.uki, plan, assets, cx)?;
+    let uki = uki::assemble(&iso.uki, plan, assets, cx)?.blob;
     let esp = esp::volume(&iso.esp, &boot_manager, &uki, SECTOR_SIZE, plan)?;
     let volume = iso9660::Volume {
         volume_id: &iso.volume_id,

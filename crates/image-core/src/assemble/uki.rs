@@ -24,7 +24,28 @@ fn splash(path: &Path) -> Result<Blob> {
     Err(Error::new(ErrorKind::Input, what))
 }
 
-pub(super) fn assemble(uki: &Uki, plan: &Plan, assets: &Assets, cx: &Context<'_>) -> Result<Blob> {
+/// A unified kernel image, and what it was made of that GRUB starts too.
+#[derive(Debug)]
+pub(super) struct Assembled {
+    pub(super) blob: Blob,
+    pub(super) kernel: Blob,
+    pub(super) initramfs: Blob,
+}
+
+/// The date that goes into the header of a UEFI program.
+pub(super) fn timestamp(plan: &Plan) -> Result<u32> {
+    u32::try_from(plan.epoch).map_err(|_| {
+        let what = format!("epoch {} is past 2106, the last year a PE header can hold", plan.epoch);
+        Error::new(ErrorKind::Input, what)
+    })
+}
+
+pub(super) fn assemble(
+    uki: &Uki,
+    plan: &Plan,
+    assets: &Assets,
+    cx: &Context<'_>,
+) -> Result<Assembled> {
     // The kernel and the stub are cheap to check: before anything is compressed.
     let (linux, kernel) = assets.kernel(&uki.kernel)?;
     if !kernel.efi_stub {
@@ -44,10 +65,6 @@ pub(super) fn assemble(uki: &Uki, plan: &Plan, assets: &Assets, cx: &Context<'_>
         title: Some(profile.title.clone()),
         cmdline: Some(profile.cmdline.clone()),
     });
-    let timestamp = u32::try_from(plan.epoch).map_err(|_| {
-        let what = format!("epoch {} is past 2106, the last year a PE header can hold", plan.epoch);
-        Error::new(ErrorKind::Input, what)
-    })?;
     let parts = uki::Uki {
         stub,
         os_release: uki.os_release.clone(),
@@ -55,13 +72,15 @@ pub(super) fn assemble(uki: &Uki, plan: &Plan, assets: &Assets, cx: &Context<'_>
         uname: kernel.release,
         splash,
         pcr_public_key: None,
-        linux,
-        initrd,
+        linux: linux.clone(),
+        initrd: initrd.clone(),
         profiles: if plan.talos_version.has(Quirk::UkiProfiles) {
             std::iter::once(main).chain(others).collect()
         } else {
             Vec::new()
         },
     };
-    uki::assemble(&parts, timestamp).during(|| "assembling the UKI".to_owned())
+    let blob =
+        uki::assemble(&parts, timestamp(plan)?).during(|| "assembling the UKI".to_owned())?;
+    Ok(Assembled { blob, kernel: linux, initramfs: initrd })
 }

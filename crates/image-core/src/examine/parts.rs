@@ -8,9 +8,12 @@ use crate::{
         initramfs,
         uki::{Contents, Section},
     },
+    talos::grub,
 };
 use std::collections::BTreeSet;
 
+/// The longest GRUB configuration that is read, in bytes.
+const CONFIG_LIMIT: u64 = 64 << 10;
 /// What one segment of an initramfs may decompress to, in bytes.
 const SEGMENT_LIMIT: u64 = 64 << 30;
 
@@ -20,7 +23,7 @@ pub struct Part {
     /// Slash-separated: `kernel`, `initramfs`, `uki`, `esp/EFI/Linux/…`. No two are the same,
     /// and none leads out of a directory.
     pub name: String,
-    /// Its bytes, a range of the medium.
+    /// Its bytes, a range of the medium; but for the command line in a GRUB configuration.
     pub blob: Blob,
 }
 
@@ -39,6 +42,7 @@ pub fn parts(file: &Blob) -> Result<Vec<Part>> {
                 let name = if taken { format!("partitions/{number}") } else { name };
                 parts.add(name, &partition.content);
                 parts.volume(&partition.content)?;
+                parts.boot_volume(&partition.content)?;
             }
         }
         Medium::Iso(iso) => {
@@ -92,6 +96,32 @@ impl Parts {
                 self.add("uki", content);
                 self.uki(&contents).during(|| path.to_string())?;
             }
+        }
+        Ok(())
+    }
+
+    /// An XFS volume, from which GRUB starts the kernel.
+    fn boot_volume(&mut self, content: &Blob) -> Result<()> {
+        let Some(volume) = volume::open_xfs(content)? else { return Ok(()) };
+        for (path, _, node) in volume.tree.iter() {
+            if let Some(content) = node.content() {
+                self.add(format!("boot/{path}"), content);
+            }
+        }
+        if let Some(content) = volume.tree.file(grub::KERNEL) {
+            self.add("kernel", content);
+        }
+        // On a disk with two bootloaders this is the one in the UKI.
+        let initramfs = volume.tree.file(grub::INITRAMFS);
+        if let Some(content) = initramfs.filter(|_| !self.names.contains("initramfs")) {
+            self.add("initramfs", content);
+            self.initramfs(content).during(|| grub::INITRAMFS.to_owned())?;
+        }
+        let config = volume.tree.file(grub::CONFIG).filter(|_| !self.names.contains("cmdline"));
+        if let Some(line) = config.and_then(|config| config.to_vec(CONFIG_LIMIT).ok()) {
+            let line = grub::cmdline(&String::from_utf8_lossy(&line));
+            self.parts
+                .extend(line.map(|line| Part { name: "cmdline".to_owned(), blob: line.into() }));
         }
         Ok(())
     }

@@ -86,19 +86,22 @@ pub struct Partition {
     pub offset: u64,
     /// Length.
     pub size: u64,
-    /// The FAT volume in it, if it holds one.
+    /// The FAT or XFS volume in it, if it holds one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<Volume>,
+    /// The GRUB core image in it, if it holds one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grub: Option<Grub>,
 }
 
-/// A FAT volume: an EFI system partition.
+/// A FAT volume, an EFI system partition; or an XFS volume, the partition BOOT.
 #[derive(Clone, Debug, Serialize)]
 pub struct Volume {
-    /// `FAT16` or `FAT32`.
+    /// `FAT16`, `FAT32` or `XFS`.
     pub format: String,
     /// Volume label.
     pub label: String,
-    /// Volume serial number, as `mdir` prints it.
+    /// Volume serial number, as `mdir` prints it; of XFS the UUID.
     pub serial: String,
     /// Its files.
     pub files: Vec<File>,
@@ -116,9 +119,30 @@ pub struct File {
     /// What is in it, where it is a UKI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uki: Option<Box<Uki>>,
+    /// What is in it, where it is a GRUB core image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grub: Option<Grub>,
     /// Its text, where it is configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+}
+
+/// A GRUB core image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Grub {
+    /// What starts it, by GRUB's name, such as `i386-pc`.
+    pub platform: String,
+    /// The version; only one with the module `normal` tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Where it finds its directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Its modules, in the order in which they are loaded.
+    pub modules: Vec<String>,
+    /// The commands it runs first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
 }
 
 /// An ISO 9660 image.

@@ -4,13 +4,14 @@ use super::{report, uki};
 use crate::{
     blob::{Blob, Extent},
     error::{During, Result},
-    formats::{self, fat, gpt, iso9660},
+    formats::{self, fat, gpt, grub, iso9660, xfs},
     talos::{
         self,
         meta::{self, MetaValue},
     },
     tree::{Tree, TreePath},
 };
+use uuid::Uuid;
 
 /// The longest file that is shown as text, in bytes.
 const TEXT_LIMIT: u64 = 16 << 10;
@@ -99,7 +100,13 @@ pub(super) fn esp_of_iso(file: &Blob, found: &iso9660::Found) -> Option<Blob> {
 fn partitions(found: &gpt::Found, look_inside: bool) -> Result<Vec<report::Partition>> {
     let mut partitions = Vec::new();
     for (&number, partition) in found.numbers.iter().zip(&found.disk.partitions) {
-        let volume = if look_inside { fat_volume(&partition.content)? } else { None };
+        let content = &partition.content;
+        let (volume, grub) = if look_inside {
+            let of = || format!("partition {number} {}", partition.name);
+            (volume(content).during(of)?, grub_core(content).during(of)?)
+        } else {
+            (None, None)
+        };
         partitions.push(report::Partition {
             number,
             label: partition.name.clone(),
@@ -108,9 +115,40 @@ fn partitions(found: &gpt::Found, look_inside: bool) -> Result<Vec<report::Parti
             offset: partition.start.unwrap_or(0),
             size: partition.size,
             volume,
+            grub,
         });
     }
     Ok(partitions)
+}
+
+/// The volume that `content` is, of a kind Talos boots from; none if it is none.
+fn volume(content: &Blob) -> Result<Option<report::Volume>> {
+    let Some(volume) = open_xfs(content)? else { return fat_volume(content) };
+    Ok(Some(report::Volume {
+        format: "XFS".to_owned(),
+        label: volume.label.clone(),
+        serial: Uuid::from_bytes(volume.uuid).to_string(),
+        files: files(&volume.tree)?,
+    }))
+}
+
+/// Reads an XFS volume where there is one.
+pub(super) fn open_xfs(content: &Blob) -> Result<Option<xfs::Volume>> {
+    let mut magic = [0; 4];
+    if content.read_at(0, &mut magic).is_err() || magic != *b"XFSB" {
+        return Ok(None);
+    }
+    Ok(Some(xfs::read(content)?))
+}
+
+/// The GRUB core image that `content` is; none if it is none.
+fn grub_core(content: &Blob) -> Result<Option<report::Grub>> {
+    if !grub::is_core(content) {
+        return Ok(None);
+    }
+    let grub::Core { platform, modules, config, prefix, version, .. } = grub::read(content)?;
+    let modules = modules.into_iter().map(|module| module.name).collect();
+    Ok(Some(report::Grub { platform: platform.to_string(), version, prefix, modules, config }))
 }
 
 /// The FAT volume that `content` is; none if it is none.
@@ -159,7 +197,8 @@ fn file(path: &TreePath, content: &Blob) -> Result<report::File> {
         Some(contents) => Some(Box::new(uki::describe(&contents)?)),
         None => None,
     };
-    let text = if path.as_str().to_ascii_lowercase().ends_with(".conf") {
+    let name = path.as_str().to_ascii_lowercase();
+    let text = if [".conf", ".cfg"].iter().any(|end| name.ends_with(end)) {
         content.to_vec(TEXT_LIMIT).ok().and_then(|bytes| String::from_utf8(bytes).ok())
     } else {
         None
@@ -169,6 +208,7 @@ fn file(path: &TreePath, content: &Blob) -> Result<report::File> {
         size: content.len(),
         digest: content.digest()?,
         uki,
+        grub: grub_core(content)?,
         text,
     })
 }

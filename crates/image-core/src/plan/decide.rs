@@ -1,17 +1,16 @@
 //! What is made of a request, all its gaps filled.
 
 use super::{
-    Asset, Choices, Content, Disk, Esp, Extension, ExtensionSource, Initramfs, Inputs, Iso, Output,
-    Partition, Plan, Profile as UkiProfile, Uki, seed,
+    Asset, Boot, Choices, Disk, DiskBoot, Esp, Extension, ExtensionSource, GrubCore, Initramfs,
+    Inputs, Iso, Output, Plan, Profile as UkiProfile, Uki, disk, seed,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     talos::{
-        Arch, Profile, Quirk, esp,
+        Arch, Profile, Quirk, esp, grub,
         kernel_args::{kernel_args, overlong},
         menu, meta,
-        partitions::{self, MIB, Partition as TalosPartition, Sizes},
-        profile::{self, Bootloader, DiskFormat, OutFormat, OutputKind, Target},
+        profile::{self, Bootloader, DiskFormat, OutFormat, Target},
         release,
     },
 };
@@ -25,13 +24,9 @@ pub(super) struct Decision {
 
 /// Fills the gaps of `profile` and refuses what this version does not make.
 pub(super) fn decide(profile: &Profile) -> Result<Decision> {
-    let mut asked = profile.clone().over_base()?;
-    let bootloader = asked_bootloader(&asked);
-    if bootloader.is_none() {
-        // Decided here, before sizes follow from it: without GRUB a disk needs no BOOT.
-        let image = asked.output.image_options.get_or_insert_default();
-        image.bootloader = Some(Bootloader::SdBoot);
-    }
+    let asked = profile.clone().over_base()?;
+    // Of an ISO's two bootloaders one is left out where none is named.
+    let bootloader = asked.output.iso_options.as_ref().and_then(|iso| iso.bootloader);
     let target = asked.target()?;
     check_parts(&target)?;
     check_form(&target)?;
@@ -123,58 +118,59 @@ fn check_form(target: &Target) -> Result<()> {
     }
 }
 
-/// Refuses media that boot through GRUB; `asked` is the bootloader the request names. What comes
-/// back is what a user should know of the others.
+/// Refuses what boots by nothing that is made here; `asked` is the bootloader the request names.
+/// What comes back is what a user should know of the others.
 fn check_boot(target: &Target, asked: Option<Bootloader>) -> Result<Option<String>> {
+    match &target.output {
+        profile::Output::Iso(_) => check_iso(target, asked),
+        profile::Output::Image(disk) => check_disk(target, disk.bootloader).map(|()| None),
+        _ => Ok(None),
+    }
+}
+
+/// Refuses a disk for a machine that cannot start it.
+fn check_disk(target: &Target, bootloader: Bootloader) -> Result<()> {
     let version = &target.version;
-    let (medium, is_disk) = match &target.output {
-        profile::Output::Iso(_) => ("ISO", false),
-        profile::Output::Image(_) => ("disk image", true),
-        _ => return Ok(None),
-    };
-    let ready = match asked {
-        // The imager gives older disks systemd-boot where it is asked for, older ISOs never.
-        Some(Bootloader::SdBoot) if is_disk => version.has(Quirk::Uki),
-        Some(Bootloader::SdBoot) | None => version.has(Quirk::SdBootForUefi),
-        Some(_) => false,
-    };
-    if ready {
+    if bootloader != Bootloader::Grub && !version.has(Quirk::Uki) {
+        return unsupported(format!(
+            "bootloader {bootloader}: Talos {version} has no unified kernel image to boot: ask \
+             for --bootloader grub, or for Talos v1.5.0 or later"
+        ));
+    }
+    if bootloader == Bootloader::DualBoot && target.arch != Arch::Amd64 {
+        return unsupported(format!(
+            "bootloader dual-boot: {} machines have no BIOS for the second one: ask for \
+             --bootloader sd-boot or grub",
+            target.arch
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses an ISO that boots through GRUB.
+fn check_iso(target: &Target, asked: Option<Bootloader>) -> Result<Option<String>> {
+    let version = &target.version;
+    if version.has(Quirk::SdBootForUefi) && matches!(asked, None | Some(Bootloader::SdBoot)) {
         let half = asked.is_none() && target.arch == Arch::Amd64;
         return Ok(half.then(|| {
-            "boots on UEFI only: GRUB, by which amd64 media also boot on BIOS, is not supported \
+            "boots on UEFI only: GRUB, by which amd64 ISOs also boot on BIOS, is not supported \
              yet (--bootloader sd-boot says the same and warns of nothing)"
                 .to_owned()
         }));
     }
-    let sd_boot = "--bootloader sd-boot, which boots on UEFI";
-    let instead = if version.has(Quirk::SdBootForUefi) {
-        sd_boot.to_owned()
-    } else {
-        let instead = match (version.has(Quirk::Uki), is_disk) {
-            (false, _) => "--output-kind kernel, initramfs and cmdline",
-            (true, false) => "--output-kind uki",
-            (true, true) => sd_boot,
-        };
-        format!("{instead}, or for Talos v1.10.0 or later")
+    let instead = match (version.has(Quirk::SdBootForUefi), version.has(Quirk::Uki)) {
+        (true, _) => "--bootloader sd-boot, which boots on UEFI",
+        (_, true) => "--output-kind uki, or for Talos v1.10.0 or later",
+        _ => "--output-kind kernel, initramfs and cmdline, or for Talos v1.10.0 or later",
     };
     let asked = match asked {
         Some(Bootloader::SdBoot) | None => String::new(),
         Some(other) => format!("bootloader {other}: "),
     };
     unsupported(format!(
-        "{asked}the {medium} of Talos {version} boots through GRUB, which is not supported yet: \
-         ask for {instead}"
+        "{asked}the ISO of Talos {version} boots through GRUB, which is not supported yet: ask \
+         for {instead}"
     ))
-}
-
-/// The bootloader the request names itself.
-fn asked_bootloader(profile: &Profile) -> Option<Bootloader> {
-    let output = &profile.output;
-    match output.kind {
-        Some(OutputKind::Iso) => output.iso_options.as_ref()?.bootloader,
-        Some(OutputKind::Image) => output.image_options.as_ref()?.bootloader,
-        _ => None,
-    }
 }
 
 impl Plan {
@@ -212,55 +208,46 @@ impl Plan {
         let file_name = target.packed_file_name();
         // Not the inputs: their digests differ between kinds of source that hold the same bytes.
         let subject = format!("{file_name}\n{}\n{}", target.version, choices.epoch);
-        let output = match &target.output {
-            profile::Output::Kernel => Output::Kernel(kernel),
-            profile::Output::Cmdline => Output::Cmdline(cmdline),
-            profile::Output::Initramfs => Output::Initramfs(initramfs),
-            profile::Output::Uki => Output::Uki(uki(initramfs, kernel)),
-            profile::Output::Iso(_) => Output::Iso(Iso {
-                uki: uki(initramfs, kernel),
-                esp: Esp {
-                    boot_manager: sd_boot,
-                    boot_path: esp::iso_boot_path(target.arch),
-                    uki_path: esp::uki_path(&target.version),
-                    loader_conf: esp::loader_conf(Some(profile::EnrollKeys::Off)),
-                    random_seed: true,
-                    volume_id: seed::volume_id(&subject, "esp"),
-                    size: None,
-                },
-                volume_id: esp::iso_volume_id(&target.version),
-                volume_set_id: esp::iso_volume_set_id(&target.version),
-                disk_guid: seed::uuid(&subject, "iso disk"),
-                esp_guid: seed::uuid(&subject, "iso esp"),
-                volume_guid: seed::uuid(&subject, "iso volume"),
-            }),
-            profile::Output::Image(disk) => {
-                let partitions = partitions(&target, disk)?;
-                Output::Disk(Disk {
+        let output =
+            match &target.output {
+                profile::Output::Kernel => Output::Kernel(kernel),
+                profile::Output::Cmdline => Output::Cmdline(cmdline),
+                profile::Output::Initramfs => Output::Initramfs(initramfs),
+                profile::Output::Uki => Output::Uki(uki(initramfs, kernel)),
+                profile::Output::Iso(_) => Output::Iso(Iso {
                     uki: uki(initramfs, kernel),
                     esp: Esp {
                         boot_manager: sd_boot,
-                        boot_path: esp::disk_boot_path(target.arch),
+                        boot_path: esp::iso_boot_path(target.arch),
                         uki_path: esp::uki_path(&target.version),
-                        loader_conf: esp::loader_conf(None),
-                        random_seed: false,
+                        loader_conf: esp::loader_conf(Some(profile::EnrollKeys::Off)),
+                        random_seed: true,
                         volume_id: seed::volume_id(&subject, "esp"),
-                        size: partitions
-                            .iter()
-                            .find(|partition| partition.content == Content::Esp)
-                            .map(|partition| partition.size),
+                        size: None,
                     },
-                    size: disk.size,
-                    sector_size: disk.sector_size,
-                    guid: partitions::disk_guid(),
-                    partitions,
-                })
-            }
-            profile::Output::Installer => {
-                return Err(Error::new(ErrorKind::Bug, "an installer was not refused"));
-            }
-        };
-        let longest = output.cmdlines().into_iter().max_by_key(|line| line.len());
+                    volume_id: esp::iso_volume_id(&target.version),
+                    volume_set_id: esp::iso_volume_set_id(&target.version),
+                    disk_guid: seed::uuid(&subject, "iso disk"),
+                    esp_guid: seed::uuid(&subject, "iso esp"),
+                    volume_guid: seed::uuid(&subject, "iso volume"),
+                }),
+                profile::Output::Image(image) => {
+                    let volume_id = seed::volume_id(&subject, "esp");
+                    let disk = disk::disk(&target, image, &arguments, volume_id)?;
+                    Output::Disk(disk.of(kernel, initramfs, |kernel, initramfs| {
+                        (uki(initramfs, kernel), sd_boot)
+                    }))
+                }
+                profile::Output::Installer => {
+                    return Err(Error::new(ErrorKind::Bug, "an installer was not refused"));
+                }
+            };
+        let mut lines = output.cmdlines();
+        let menu = grub::cmdlines(&target.version, &arguments);
+        if matches!(&output, Output::Disk(disk) if disk.boot.boot_volume().is_some()) {
+            lines.extend(menu.iter().map(String::as_str));
+        }
+        let longest = lines.into_iter().max_by_key(|line| line.len());
         let overlong = longest.and_then(|line| overlong(line, target.arch));
         warnings.extend(overlong.map(|overlong| overlong.to_string()));
         Ok(Self {
@@ -289,11 +276,41 @@ impl Plan {
             Output::Cmdline(_) => vec![],
             Output::Initramfs(initramfs) => of_initramfs(initramfs),
             Output::Uki(uki) => of_uki(uki),
-            Output::Iso(Iso { uki, esp, .. }) | Output::Disk(Disk { uki, esp, .. }) => {
+            Output::Iso(Iso { uki, esp, .. })
+            | Output::Disk(Disk {
+                boot: DiskBoot::SdBoot { uki, esp } | DiskBoot::DualBoot { uki, esp, .. },
+                ..
+            }) => {
                 let mut assets = of_uki(uki);
                 assets.push(&esp.boot_manager);
                 assets
             }
+            Output::Disk(Disk { boot: DiskBoot::Grub { kernel, initramfs, .. }, .. }) => {
+                let mut assets = of_initramfs(initramfs);
+                assets.push(kernel);
+                assets
+            }
+        }
+    }
+
+    /// The GRUB core images the output has, each made of a directory of the release.
+    pub fn grub_cores(&self) -> Vec<&GrubCore> {
+        match &self.output {
+            Output::Disk(Disk { boot: DiskBoot::DualBoot { bios, .. }, .. }) => vec![bios],
+            Output::Disk(Disk { boot: DiskBoot::Grub { esp, bios, .. }, .. }) => {
+                std::iter::once(&esp.core).chain(bios).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl DiskBoot {
+    /// The partition BOOT, where there is one.
+    pub fn boot_volume(&self) -> Option<&Boot> {
+        match self {
+            Self::SdBoot { .. } => None,
+            Self::DualBoot { boot, .. } | Self::Grub { boot, .. } => Some(boot),
         }
     }
 }
@@ -302,53 +319,20 @@ impl Output {
     /// Every kernel command line in it.
     fn cmdlines(&self) -> Vec<&str> {
         match self {
-            Self::Kernel(_) | Self::Initramfs(_) => Vec::new(),
+            // GRUB's stand in its configuration.
+            Self::Kernel(_)
+            | Self::Initramfs(_)
+            | Self::Disk(Disk { boot: DiskBoot::Grub { .. }, .. }) => Vec::new(),
             Self::Cmdline(cmdline) => vec![cmdline],
-            Self::Uki(uki) | Self::Iso(Iso { uki, .. }) | Self::Disk(Disk { uki, .. }) => {
+            Self::Uki(uki)
+            | Self::Iso(Iso { uki, .. })
+            | Self::Disk(Disk {
+                boot: DiskBoot::SdBoot { uki, .. } | DiskBoot::DualBoot { uki, .. },
+                ..
+            }) => {
                 let more = uki.profiles.iter().map(|profile| profile.cmdline.as_str());
                 more.chain([uki.cmdline.as_str()]).collect()
             }
         }
     }
-}
-
-/// The partitions of `disk`: the tables take a mebibyte at either end.
-fn partitions(target: &Target, disk: &profile::DiskImage) -> Result<Vec<Partition>> {
-    let (size, sector) = (disk.size, disk.sector_size);
-    if !size.is_multiple_of(sector.into()) {
-        let what = format!(
-            "a disk of {size} bytes has no whole sectors of {sector}: ask for a --disk-size that \
-             is a multiple of {sector}"
-        );
-        return Err(Error::new(ErrorKind::Input, what));
-    }
-    let layout = partitions::layout(&target.version, Bootloader::SdBoot);
-    // One that takes what is left needs something at least.
-    let need = layout.iter().map(|(_, size)| size.unwrap_or(MIB)).sum::<u64>() + 2 * MIB;
-    if size < need {
-        // What a profile says is made larger by this.
-        let grown = Sizes::of(&target.version).grown(0, Bootloader::SdBoot).unwrap_or(0);
-        return Err(Error::new(
-            ErrorKind::Input,
-            format!(
-                "the partitions need {need} bytes and the disk has {size}: ask for --disk-size {} \
-                 or more",
-                need.saturating_sub(grown)
-            ),
-        ));
-    }
-    let rest = MIB + (size - need) / MIB * MIB;
-    let meta_values = &target.customization.meta_contents;
-    let partition = |(partition, size): (TalosPartition, Option<u64>)| Partition {
-        label: partition.label().to_owned(),
-        type_guid: partition.type_guid(),
-        guid: partition.guid(),
-        size: size.unwrap_or(rest),
-        content: match partition {
-            TalosPartition::Efi => Content::Esp,
-            TalosPartition::Meta if !meta_values.is_empty() => Content::Meta(meta_values.clone()),
-            _ => Content::Zeros,
-        },
-    };
-    Ok(layout.into_iter().map(partition).collect())
 }

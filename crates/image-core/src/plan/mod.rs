@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod decide;
+mod disk;
 mod resolve;
 mod seed;
 
@@ -15,7 +16,11 @@ pub use resolve::{Inputs, resolve};
 
 use crate::{
     blob::Digest,
-    formats::oci::{Descriptor, Reference},
+    formats::{
+        grub::Platform,
+        oci::{Descriptor, Reference},
+        xfs,
+    },
     talos::{
         Arch, TalosVersion,
         extension::VirtualExtension,
@@ -219,14 +224,103 @@ pub struct Iso {
     pub volume_guid: Uuid,
 }
 
+/// A GRUB core image.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GrubCore {
+    /// What starts it.
+    #[serde(serialize_with = "as_text")]
+    pub platform: Platform,
+    /// The directory of GRUB's files in the release image.
+    pub directory: String,
+    /// The modules asked for; those they need come with them.
+    pub modules: Vec<String>,
+    /// Where it finds its own directory.
+    pub prefix: String,
+}
+
+/// An EFI system partition with GRUB.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GrubEsp {
+    /// GRUB as a UEFI program.
+    pub core: GrubCore,
+    /// Where firmware looks for it.
+    pub boot_path: String,
+    /// The FAT volume serial number.
+    pub volume_id: u32,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The partition BOOT, an XFS volume from which GRUB starts the kernel.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Boot {
+    /// Where the kernel stands in it.
+    pub kernel_path: String,
+    /// Where the initramfs stands in it.
+    pub initramfs_path: String,
+    /// Where GRUB's configuration stands in it.
+    pub config_path: String,
+    /// GRUB's configuration.
+    pub config: String,
+    /// The volume's label.
+    pub label: String,
+    /// The volume's UUID.
+    pub uuid: Uuid,
+    /// The kernel whose features the volume has.
+    #[serde(serialize_with = "as_text")]
+    pub features: xfs::Kernel,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// What boots a disk.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "bootloader")]
+pub enum DiskBoot {
+    /// systemd-boot, on UEFI.
+    SdBoot {
+        /// The unified kernel image.
+        uki: Uki,
+        /// The EFI system partition it stands in.
+        esp: Esp,
+    },
+    /// systemd-boot on UEFI, GRUB on a BIOS, both with the same kernel and initramfs.
+    DualBoot {
+        /// The unified kernel image.
+        uki: Uki,
+        /// The EFI system partition it stands in.
+        esp: Esp,
+        /// GRUB for a BIOS.
+        bios: GrubCore,
+        /// What GRUB starts.
+        boot: Boot,
+    },
+    /// GRUB.
+    Grub {
+        /// The kernel.
+        kernel: Asset,
+        /// The initramfs.
+        initramfs: Initramfs,
+        /// GRUB for UEFI.
+        esp: GrubEsp,
+        /// GRUB for a BIOS, where the architecture has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bios: Option<GrubCore>,
+        /// What GRUB starts.
+        boot: Boot,
+    },
+}
+
 /// A disk that Talos boots from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
-    /// The unified kernel image.
-    pub uki: Uki,
-    /// The EFI system partition it stands in.
-    pub esp: Esp,
+    /// What boots it.
+    #[serde(flatten)]
+    pub boot: DiskBoot,
     /// The disk's size in bytes.
     pub size: u64,
     /// Bytes in a sector.
@@ -247,6 +341,11 @@ pub struct Partition {
     pub type_guid: Uuid,
     /// The partition's own GUID.
     pub guid: Uuid,
+    /// Attribute bits.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub attributes: u64,
+    /// Its first byte on the disk.
+    pub start: u64,
     /// Size in bytes.
     pub size: u64,
     /// What it holds.
@@ -259,10 +358,26 @@ pub struct Partition {
 pub enum Content {
     /// The EFI system partition of the plan.
     Esp,
+    /// GRUB for a BIOS.
+    Bios,
+    /// The partition BOOT of the plan.
+    Boot,
     /// META values. Printed without what is secret of them.
     Meta(#[serde(serialize_with = "without_secrets")] Vec<MetaValue>),
     /// Zeros: Talos fills it when it first boots.
     Zeros,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(attributes: &u64) -> bool {
+    *attributes == 0
+}
+
+fn as_text<T: std::fmt::Display, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 fn without_secrets<S: Serializer>(values: &[MetaValue], serializer: S) -> Result<S::Ok, S::Error> {

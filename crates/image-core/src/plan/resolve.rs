@@ -12,7 +12,7 @@ use crate::{
     talos::{
         Arch, Profile,
         extension::{VirtualExtension, embedded_config},
-        profile::{ContainerAsset, Output, Target},
+        profile::{Bootloader, ContainerAsset, Output, Target},
         release::{self, BootAsset},
     },
 };
@@ -45,7 +45,8 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
     let needed = needed(&target.output);
     let platform = Platform::new("linux", target.arch.name());
 
-    let mut from_release = false;
+    // GRUB's files are nowhere else.
+    let mut from_release = has_grub(&target.output);
     let mut asset = |asset: BootAsset| -> Result<Asset> {
         let Some(path) = target.input.path(asset, target.arch) else {
             from_release |= needed.contains(&asset);
@@ -97,10 +98,16 @@ fn needed(output: &Output) -> &'static [BootAsset] {
         Output::Cmdline => &[],
         Output::Initramfs => &[Initramfs],
         Output::Uki => &[Kernel, Initramfs, SdStub],
+        Output::Image(disk) if disk.bootloader == Bootloader::Grub => &[Kernel, Initramfs],
         Output::Iso(_) | Output::Image(_) | Output::Installer => {
             &[Kernel, Initramfs, SdStub, SdBoot]
         }
     }
+}
+
+/// Whether GRUB is on a medium.
+fn has_grub(output: &Output) -> bool {
+    matches!(output, Output::Image(disk) if disk.bootloader != Bootloader::SdBoot)
 }
 
 fn release_image(target: &Target, choices: &Choices, sources: &Set) -> Result<Image> {

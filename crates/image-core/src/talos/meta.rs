@@ -7,6 +7,10 @@ use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, fmt, io::Read as _, str::FromStr};
 
 /// What Talos keeps in META, by key.
+/// The key by which a disk image tells Talos that it has two bootloaders: it keeps the one that
+/// booted it.
+pub const DISK_IMAGE_BOOTLOADER: u8 = 17;
+
 const NAMES: [(u8, &str); 12] = [
     (6, "upgrade"),
     (7, "staged-upgrade-image-ref"),
@@ -19,7 +23,7 @@ const NAMES: [(u8, &str); 12] = [
     (14, "user-reserved-3"),
     (15, "uuid-override"),
     (16, "unique-machine-token"),
-    (17, "disk-image-bootloader"),
+    (DISK_IMAGE_BOOTLOADER, "disk-image-bootloader"),
 ];
 
 /// One value under its key. Prints as `0xa=text`.

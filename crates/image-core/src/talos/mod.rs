@@ -4,6 +4,7 @@ mod arch;
 pub mod catalogue;
 pub mod esp;
 pub mod extension;
+pub mod grub;
 mod integer;
 pub mod kernel_args;
 mod machine_config;

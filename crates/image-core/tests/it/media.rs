@@ -6,12 +6,13 @@ use image_core::{
     events::Silent,
     examine::{
         self,
-        report::{Initramfs, Medium, Uki, Volume},
+        report::{Grub, Initramfs, Medium, Uki, Volume},
     },
     fake,
     formats::{
-        initramfs,
+        self, initramfs,
         kernel_module::fake::{Module, module},
+        mbr,
         oci::{self, Encoding},
         squashfs,
     },
@@ -188,6 +189,108 @@ fn disks() {
         let (network, token) = ("metal-network-platform-config", "unique-machine-token");
         assert_eq!(shown, [(Some(network), Some("text")), (Some(token), None)]);
     }
+}
+
+/// Disks that boot through GRUB, on a BIOS or on UEFI.
+#[test]
+fn disks_with_grub() {
+    const MODULES: [&str; 3] = ["normal", "linux", "xfs"];
+    let metal = |arch: Arch, version, options: &str| {
+        let request = format!(
+            "baseProfileName: metal\narch: {arch}\noutput: {{outFormat: raw{options}}}\n\
+             customization: {{extraKernelArgs: ['u=http://x/?m=${{mac}}&s=1']}}"
+        );
+        build_of(version, &request, &Choices::default())
+    };
+    let sectors = ", imageOptions: {diskSectorSize: 4096, bootloader: dual-boot}";
+    for (arch, version, options, labels) in [
+        (Arch::Amd64, VERSION, "", &["EFI", "BIOS", "BOOT", "META"][..]),
+        (Arch::Amd64, "v1.9.0", sectors, &["EFI", "BIOS", "BOOT", "META"]),
+        (Arch::Amd64, "v1.9.0", "", &["EFI", "BIOS", "BOOT", "META"]),
+        (Arch::Amd64, "v1.2.0", "", &["EFI", "BIOS", "BOOT", "META", "STATE", "EPHEMERAL"]),
+        (Arch::Arm64, "v1.9.0", "", &["EFI", "BIOS", "BOOT", "META"]),
+    ] {
+        let medium = metal(arch, version, options);
+        let Medium::Disk(disk) = examine::inspect(&medium).unwrap().medium else { panic!() };
+        assert_eq!(disk.flaws, [""; 0]);
+        let found: Vec<_> = disk.partitions.iter().map(|it| it.label.as_str()).collect();
+        assert_eq!(found, labels, "{version}");
+        let [efi, bios, boot, ..] = &disk.partitions[..] else { panic!() };
+
+        let has_modules = |grub: &Grub, platform: &str| {
+            assert_eq!(grub.platform, platform);
+            assert_eq!(grub.prefix.as_deref(), Some("(hd0,gpt3)/grub"));
+            assert_eq!(grub.version.as_deref(), Some(formats::grub::fake::VERSION));
+            assert!(MODULES.iter().all(|name| grub.modules.iter().any(|it| it == name)));
+        };
+        let record = medium.array(0).unwrap();
+        if arch == Arch::Amd64 {
+            has_modules(bios.grub.as_ref().unwrap(), "i386-pc");
+            let sector = bios.offset / u64::from(disk.sector_size);
+            assert_eq!(formats::grub::core_sector(&record), Some(sector));
+            let core = formats::grub::read(&medium.slice(bios.offset..bios.offset + bios.size));
+            assert_eq!(core.unwrap().sector, Some(sector));
+            let table = mbr::read(&medium).unwrap();
+            assert_eq!(table.iter().map(|it| it.kind).collect::<Vec<_>>(), [mbr::PROTECTIVE]);
+        } else {
+            assert!(bios.grub.is_none());
+            assert_eq!(formats::grub::core_sector(&record), None);
+        }
+        let esp = &efi.volume.as_ref().unwrap().files;
+        if version == VERSION || options == sectors {
+            assert!(esp.iter().any(|file| file.uki.is_some()), "{esp:?}");
+        } else {
+            let [program] = &esp[..] else { panic!("{esp:?}") };
+            let platform = if arch == Arch::Amd64 { "x86_64-efi" } else { "arm64-efi" };
+            has_modules(program.grub.as_ref().unwrap(), platform);
+        }
+        let shown: Vec<_> = disk.meta.iter().map(|it| (it.key, it.value.as_deref())).collect();
+        let expected = (version == VERSION).then_some((17, Some("dual-boot")));
+        assert_eq!(shown, Vec::from_iter(expected));
+
+        let volume = boot.volume.as_ref().unwrap();
+        assert_eq!((volume.format.as_str(), volume.label.as_str()), ("XFS", "BOOT"));
+        assert_eq!(volume.serial, "24c73076-4092-85dd-9d98-686a2dbf6d81");
+        let files: Vec<_> = volume.files.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(files, ["A/initramfs.xz", "A/vmlinuz", "grub/grub.cfg"]);
+        let config = volume.files[2].text.as_ref().unwrap();
+        assert!(config.contains(&format!("set default=\"A - Talos {version}\"\n")), "{config}");
+        let linux = config.lines().find(|line| line.starts_with("  linux /A/vmlinuz ")).unwrap();
+        assert!(linux.ends_with(r"u=http://x/?m=\$\{mac\}\&s=1"), "{linux}");
+
+        let parts = parts(&medium);
+        assert_eq!(parts["kernel"], asset(arch, "vmlinuz"));
+        assert_eq!(parts["boot/A/vmlinuz"], parts["kernel"]);
+        assert_eq!(parts["boot/A/initramfs.xz"], parts["initramfs"]);
+        assert!(parts["cmdline"].ends_with(b"u=http://x/?m=${mac}&s=1"));
+        assert!(asset(arch, "initramfs.xz").starts_with(&parts["segments/1.cpio"]));
+    }
+}
+
+#[test]
+fn a_release_without_grub_is_named_with_what_needs_none() {
+    let mut release = fake::release().unwrap();
+    release.clear(&TreePath::new("usr/lib/grub/i386-pc").unwrap());
+    release.remove(&TreePath::new("usr/lib/grub/i386-pc").unwrap());
+    let image = fake::image("siderolabs/imager:v1.11.0", &release, &Arch::ALL, Encoding::Plain);
+    let layout = Layout::tree("oci:fake", oci::layout(&[image.unwrap()]).unwrap()).unwrap();
+    let sources = Set::new(vec![Arc::new(layout)]);
+    let request = "baseProfileName: metal\narch: amd64\nversion: v1.11.0\n\
+                   output: {outFormat: raw}";
+    let profile = Profile::from_yaml(request).unwrap();
+    let choices = Choices::default();
+    let plan = Plan::new(plan::resolve(&profile, &choices, &sources).unwrap(), &choices).unwrap();
+    let (scratch, threads) = (Scratch::new(""), NonZeroUsize::MIN);
+    let cx = Context { sources: &sources, scratch: &scratch, threads, observer: &Silent };
+    let error = assemble::execute(&plan, &cx).unwrap_err().to_string();
+    assert!(error.starts_with("release siderolabs/imager:v1.11.0@sha256:"), "{error}");
+    assert!(
+        error.ends_with(
+            " has no directory usr/lib/grub/i386-pc with GRUB's files: name another by \
+             --release-image, or ask for --bootloader sd-boot, which needs none"
+        ),
+        "{error}"
+    );
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn every_plan_is_the_one_agreed_on() {
         base("iso", "amd64", version, &format!("output: {{kind: {kind}}}\n{more}"))
     };
     let meta = "customization: {metaContents: [{key: 0xa, value: text}]}";
+    let raw = "output: {outFormat: raw}";
     let arguments = "customization: {extraKernelArgs: [a=b, -selinux]}";
     let config = format!("{{apiVersion: v1alpha1, kind: HostNameConfig, hostname: {SECRET}}}");
     let config = format!("customization: {{embeddedMachineConfiguration: {config:?}}}");
@@ -86,6 +87,9 @@ fn every_plan_is_the_one_agreed_on() {
         ("iso-nocloud", format!("arch: amd64\nversion: v1.12.0\n{nocloud}")),
         ("metal-512", disk("amd64", 512, "")),
         ("metal-4096", disk("arm64", 4096, meta)),
+        ("metal-dual-boot", base("metal", "amd64", "v1.11.0", &format!("{raw}\n{meta}"))),
+        ("metal-grub-1.7", base("metal", "amd64", "v1.7.0", raw)),
+        ("metal-grub-arm64", base("metal", "arm64", "v1.9.0", raw)),
         ("uki", base("metal-uki", "amd64", "v1.11.0", "")),
         ("uki-1.9", base("metal-uki", "amd64", "v1.9.0", "")),
         ("uki-schematic", base("metal-uki", "arm64", "v1.12.0", "")),
@@ -124,19 +128,11 @@ fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
         ),
         (
             "metal",
-            "1.7.0",
-            "outFormat: raw",
-            Unsupported,
-            "the disk image of Talos v1.7.0 boots through GRUB, which is not supported yet: ask \
-             for --bootloader sd-boot, which boots on UEFI, or for Talos v1.10.0 or later",
-        ),
-        (
-            "metal",
             "1.4.8",
             &format!("outFormat: raw, {sd_boot}"),
             Unsupported,
-            "the disk image of Talos v1.4.8 boots through GRUB, which is not supported yet: ask \
-             for --output-kind kernel, initramfs and cmdline, or for Talos v1.10.0 or later",
+            "bootloader sd-boot: Talos v1.4.8 has no unified kernel image to boot: ask for \
+             --bootloader grub, or for Talos v1.5.0 or later",
         ),
         (
             "iso",

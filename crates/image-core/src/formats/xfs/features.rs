@@ -1,5 +1,7 @@
 //! What a file system may have beyond the basic format.
 
+use std::fmt;
+
 /// The long-term kernel whose `mkfs.xfs` configuration (`lts_*.conf`) a new file system follows.
 ///
 /// Two features of `lts_6.18` are left out, `exchange` and `parent`: GRUB 2.06 and 2.12 refuse a
@@ -14,6 +16,17 @@ pub enum Kernel {
     Linux6_12,
     /// `lts_6.18.conf`, without `exchange` and `parent`.
     Linux6_18,
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Linux6_1 => "Linux 6.1",
+            Self::Linux6_6 => "Linux 6.6",
+            Self::Linux6_12 => "Linux 6.12",
+            Self::Linux6_18 => "Linux 6.18",
+        })
+    }
 }
 
 /// The feature fields of a superblock: which older kernels may still read, and which not.

@@ -494,7 +494,7 @@ mod tests {
             "      … and 14 more (--json has them all)\n",
             "      intel   06-55-04   0x00050654  0xb7       0x02007006  2023-03-06  34.0 KiB  right\n",
             "\n  loader/loader.conf\n    timeout 10\n",
-            "    platform  i386-pc\n    version   2.12-9\n",
+            "    platform    i386-pc\n    version     2.12-9\n",
         ] {
             assert!(text.contains(expected), "{expected}\nis not in\n{text}");
         }

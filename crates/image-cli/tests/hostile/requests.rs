@@ -42,7 +42,7 @@ fn what_is_asked_wrongly() {
         ("build iso --talos-version v1.9.5", 3, &["v1.9.5", "GRUB", "v1.10.0"]),
         ("build iso --bootloader grub", 3, &["grub", "--bootloader sd-boot"]),
         ("build iso --bootloader dual-boot", 3, &["dual-boot", "--bootloader sd-boot"]),
-        ("build metal --bootloader dual-boot", 3, &["dual-boot", "--bootloader sd-boot"]),
+        ("build metal --arch arm64 --bootloader dual-boot", 3, &["dual-boot", "sd-boot or grub"]),
         ("build secureboot-iso", 3, &["Secure Boot"]),
         ("build secureboot-metal", 3, &["Secure Boot"]),
         ("build oracle", 3, &["qcow2", "--disk-format raw"]),

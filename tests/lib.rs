@@ -84,9 +84,15 @@ pub fn run<A: AsRef<OsStr>>(arguments: &[A]) -> Output {
 
 /// Runs `talos-image build` from the stand-in release into `output`; gives the one artifact back.
 pub fn build<A: AsRef<OsStr>>(output: &Path, arguments: &[A]) -> PathBuf {
+    build_of(VERSION, output, arguments)
+}
+
+/// As [`build`], as `version` of Talos has it: the release is the stand-in all the same.
+pub fn build_of<A: AsRef<OsStr>>(version: &str, output: &Path, arguments: &[A]) -> PathBuf {
     let mut command = talos_image();
     command.arg("build").args(arguments);
-    command.args(["--talos-version", VERSION, "--source", &release(), "--quiet", "--output"]);
+    command.args(["--talos-version", version, "--release-image", &image("imager")]);
+    command.args(["--source", &release(), "--quiet", "--output"]);
     command.arg(output);
     tools::finish(&mut command);
     let mut made: Vec<_> = std::fs::read_dir(output)

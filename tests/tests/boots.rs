@@ -16,23 +16,31 @@ use std::{
     path::{Path, PathBuf},
 };
 use system_tests::{
-    build, image, part,
+    VERSION, build, build_of, image, part,
     qemu::{Arch, Boot, Firmware, Medium},
     run,
 };
 
 /// Builds with two extensions and a kernel argument of ours; gives the medium back.
 fn media(output: &Path, arguments: &[&str], console: &str) -> PathBuf {
+    media_of(VERSION, output, arguments, console)
+}
+
+fn media_of(version: &str, output: &Path, arguments: &[&str], console: &str) -> PathBuf {
     let mut all = arguments.to_vec();
     let (microcode, hello) = (image("intel-ucode"), image("hello"));
     let console = format!("console={console}");
     all.extend(["--system-extension-image", &microcode, "--system-extension-image", &hello]);
     all.extend(["--extra-kernel-arg", &console, "--extra-kernel-arg", "talos.image.test=a.b"]);
-    build(output, &all)
+    build_of(version, output, &all)
 }
 
 fn boots(arch: Arch, medium: Medium) {
-    shows_all(&Boot::new(arch, Firmware::uefi(arch), medium).run().unwrap());
+    boots_on(Firmware::uefi(arch), arch, medium);
+}
+
+fn boots_on(firmware: Firmware, arch: Arch, medium: Medium) {
+    shows_all(&Boot::new(arch, firmware, medium).run().unwrap());
 }
 
 /// The guest has both extensions, the firmware of one, and the command line.
@@ -92,6 +100,49 @@ fn a_disk_with_sectors_of_4096_bytes_boots() {
     let arguments = [&DISK[..], &["--arch", "amd64", "--disk-sector-size", "4096"]].concat();
     let disk = media(dir.path(), &arguments, "ttyS0");
     boots(Arch::Amd64, Medium::Disk(disk, 4096));
+}
+
+#[test]
+fn a_disk_with_two_bootloaders_boots_on_a_bios_and_on_uefi() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = media(dir.path(), &["metal", "--arch", "amd64", "--out-format", "raw"], "ttyS0");
+    boots_on(Firmware::Bios, Arch::Amd64, Medium::Disk(disk.clone(), 512));
+    boots_on(Firmware::Bios, Arch::Amd64, Medium::Usb(disk.clone()));
+    let medium = Medium::Disk(disk, 512);
+    let said = Boot::new(Arch::Amd64, Firmware::uefi(Arch::Amd64), medium).run().unwrap();
+    shows_all(&said);
+    assert!(said.contains("EFI LoaderEntrySelected talos-v1.12.0.efi\n"), "{said}");
+}
+
+#[test]
+fn a_disk_of_a_version_that_has_grub_only_boots_on_a_bios_and_on_uefi() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["metal", "--arch", "amd64", "--out-format", "raw"];
+    let disk = media_of("v1.9.0", dir.path(), &arguments, "ttyS0");
+    boots_on(Firmware::Bios, Arch::Amd64, Medium::Disk(disk.clone(), 512));
+    boots(Arch::Amd64, Medium::Disk(disk, 512));
+}
+
+#[test]
+fn a_disk_with_grub_and_sectors_of_4096_bytes_boots_on_uefi() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = [
+        "metal",
+        "--arch=amd64",
+        "--bootloader=grub",
+        "--out-format=raw",
+        "--disk-sector-size=4096",
+    ];
+    let disk = media(dir.path(), &arguments, "ttyS0");
+    boots(Arch::Amd64, Medium::Disk(disk, 4096));
+}
+
+#[test]
+fn a_disk_with_grub_for_arm64_boots() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["metal", "--arch", "arm64", "--out-format", "raw"];
+    let disk = media_of("v1.9.0", dir.path(), &arguments, "ttyAMA0");
+    boots(Arch::Arm64, Medium::Disk(disk, 512));
 }
 
 #[test]

@@ -16,13 +16,15 @@ use system_tests::{
 };
 
 /// Every kind of output, and whether time is in it.
-const KINDS: [(&[&str], bool); 7] = [
+const KINDS: [(&[&str], bool); 9] = [
     (&["metal", "--output-kind", "kernel"], false),
     (&["metal", "--output-kind", "initramfs"], true),
     (&["metal", "--output-kind", "cmdline"], false),
     (&["metal-uki"], true),
     (&["iso", "--bootloader", "sd-boot"], true),
     (&["metal", "--bootloader", "sd-boot"], true),
+    (&["metal", "--bootloader", "dual-boot"], true),
+    (&["metal", "--bootloader", "grub"], true),
     (&["metal", "--bootloader", "sd-boot", "--disk-sector-size", "4096"], true),
 ];
 

@@ -25,7 +25,7 @@ use std::{
     sync::OnceLock,
 };
 use system_tests::{
-    build, image, linux, part, run,
+    build, build_of, image, linux, part, run,
     tools::{feed, finish, text, tool},
 };
 

@@ -176,3 +176,21 @@ fn what_mkfs_writes_we_read() {
     };
     assert_eq!(listing(&found.tree), listing(&expected));
 }
+
+#[test]
+fn boot_partitions_of_disks_are_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    for (version, size) in [("v1.7.0", 1000), ("v1.9.0", 1000), ("v1.12.0", 2000)] {
+        let arguments = ["metal", "--arch=amd64", "--out-format=raw"];
+        let disk = build_of(version, &dir.path().join(version), &arguments);
+        let said = text("sgdisk", &["-v".as_ref(), disk.as_os_str()]);
+        assert!(said.contains("No problems found"), "{said}");
+        let (_, rows) = partitions(&disk, 512);
+        let names: Vec<_> = rows.iter().map(|row| row.4.as_str()).collect();
+        assert_eq!(names[..4], ["EFI", "BIOS", "BOOT", "META"]);
+        let (offset, len, ..) = &rows[2];
+        assert_eq!(*len, size * MIB);
+        let boot = cut(&disk, *offset, *len, &dir.path().join("boot"));
+        tool("xfs_repair", &["-n", boot.to_str().unwrap()]);
+    }
+}

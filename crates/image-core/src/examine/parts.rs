@@ -5,7 +5,7 @@ use crate::{
     blob::Blob,
     error::{During, Result},
     formats::{
-        initramfs,
+        gpt, initramfs,
         uki::{Contents, Section},
     },
     talos::grub,
@@ -42,7 +42,7 @@ pub fn parts(file: &Blob) -> Result<Vec<Part>> {
                 let name = if taken { format!("partitions/{number}") } else { name };
                 parts.add(name, &partition.content);
                 parts.volume(&partition.content)?;
-                parts.boot_volume(&partition.content)?;
+                parts.boot_volume(partition)?;
             }
         }
         Medium::Iso(iso) => {
@@ -101,8 +101,8 @@ impl Parts {
     }
 
     /// An XFS volume, from which GRUB starts the kernel.
-    fn boot_volume(&mut self, content: &Blob) -> Result<()> {
-        let Some(volume) = volume::open_xfs(content)? else { return Ok(()) };
+    fn boot_volume(&mut self, partition: &gpt::Partition) -> Result<()> {
+        let Some(volume) = volume::open_boot(partition)? else { return Ok(()) };
         for (path, _, node) in volume.tree.iter() {
             if let Some(content) = node.content() {
                 self.add(format!("boot/{path}"), content);

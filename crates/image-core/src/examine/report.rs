@@ -86,7 +86,7 @@ pub struct Partition {
     pub offset: u64,
     /// Length.
     pub size: u64,
-    /// The FAT or XFS volume in it, if it holds one.
+    /// The volume in it, if it is FAT, or BOOT and XFS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<Volume>,
     /// The GRUB core image in it, if it holds one.

@@ -103,7 +103,7 @@ fn partitions(found: &gpt::Found, look_inside: bool) -> Result<Vec<report::Parti
         let content = &partition.content;
         let (volume, grub) = if look_inside {
             let of = || format!("partition {number} {}", partition.name);
-            (volume(content).during(of)?, grub_core(content).during(of)?)
+            (volume(partition).during(of)?, grub_core(content).during(of)?)
         } else {
             (None, None)
         };
@@ -121,9 +121,9 @@ fn partitions(found: &gpt::Found, look_inside: bool) -> Result<Vec<report::Parti
     Ok(partitions)
 }
 
-/// The volume that `content` is, of a kind Talos boots from; none if it is none.
-fn volume(content: &Blob) -> Result<Option<report::Volume>> {
-    let Some(volume) = open_xfs(content)? else { return fat_volume(content) };
+/// The volume in `partition` that a machine boots from; none if there is none.
+fn volume(partition: &gpt::Partition) -> Result<Option<report::Volume>> {
+    let Some(volume) = open_boot(partition)? else { return fat_volume(&partition.content) };
     Ok(Some(report::Volume {
         format: "XFS".to_owned(),
         label: volume.label.clone(),
@@ -132,10 +132,12 @@ fn volume(content: &Blob) -> Result<Option<report::Volume>> {
     }))
 }
 
-/// Reads an XFS volume where there is one.
-pub(super) fn open_xfs(content: &Blob) -> Result<Option<xfs::Volume>> {
+/// Reads the XFS volume of BOOT. Others, of a disk that was in use, hold what is the machine's.
+pub(super) fn open_boot(partition: &gpt::Partition) -> Result<Option<xfs::Volume>> {
+    let content = &partition.content;
     let mut magic = [0; 4];
-    if content.read_at(0, &mut magic).is_err() || magic != *b"XFSB" {
+    let is_xfs = content.read_at(0, &mut magic).is_ok() && magic == *b"XFSB";
+    if !is_xfs || partition.name != talos::partitions::Partition::Boot.label() {
         return Ok(None);
     }
     Ok(Some(xfs::read(content)?))

@@ -245,6 +245,7 @@ impl Plan {
         let mut lines = output.cmdlines();
         let menu = grub::cmdlines(&target.version, &arguments);
         if matches!(&output, Output::Disk(disk) if disk.boot.boot_volume().is_some()) {
+            warnings.extend(grub::altered(&arguments.to_string()));
             lines.extend(menu.iter().map(String::as_str));
         }
         let longest = lines.into_iter().max_by_key(|line| line.len());

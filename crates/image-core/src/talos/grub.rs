@@ -107,7 +107,7 @@ pub fn disk_config(version: &TalosVersion, cmdline: &Cmdline) -> String {
 }
 
 /// A backslash before each character that means something to GRUB (its manual, "Quoting").
-/// Talos itself passes over `'`, and its machines do not start where one is in an argument.
+/// Talos itself passes over `'`, and the menu is broken where a single one is in an argument.
 fn quote(text: &str) -> String {
     let mut quoted = String::new();
     for letter in text.chars() {
@@ -117,6 +117,16 @@ fn quote(text: &str) -> String {
         quoted.push(letter);
     }
     quoted
+}
+
+/// What GRUB hands to the kernel otherwise than it stands in the command line, as a sentence: it
+/// puts a backslash before each quote and backslash, which the kernel takes as it is.
+pub fn altered(cmdline: &str) -> Option<String> {
+    let word = cmdline.split(' ').find(|word| word.contains(['\'', '"', '\\']))?;
+    Some(format!(
+        "GRUB puts a backslash before each quote and backslash of a kernel argument, and the \
+         kernel keeps it: {word} arrives as another than it is meant to be"
+    ))
 }
 
 /// The command line of the first entry of a grub.cfg, as [`disk_config`] writes it.
@@ -163,6 +173,8 @@ menuentry "Reset Talos installation and return to maintenance mode" {
 "#;
         assert_eq!(config, expected);
         assert_eq!(cmdline(&config), Some(line.to_string()));
+        assert!(altered("a=1 b=${c}").is_none());
+        assert!(altered(&line.to_string()).unwrap().contains(r#"v="b\c" arrives"#));
         let old = disk_config(&"1.3.7".parse().unwrap(), &line);
         assert_eq!(old.matches("menuentry").count(), 1);
     }

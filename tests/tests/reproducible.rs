@@ -23,7 +23,7 @@ const KINDS: [(&[&str], bool); 9] = [
     (&["metal-uki"], true),
     (&["iso", "--bootloader", "sd-boot"], true),
     (&["metal", "--bootloader", "sd-boot"], true),
-    (&["metal", "--bootloader", "dual-boot"], true),
+    (&["metal"], true),
     (&["metal", "--bootloader", "grub"], true),
     (&["metal", "--bootloader", "sd-boot", "--disk-sector-size", "4096"], true),
 ];

@@ -5,7 +5,7 @@ use crate::{
     blob::Blob,
     error::{During, Error, ErrorKind, Result},
     events::{Event, Step},
-    formats::{grub::Directory, linux::Kernel, oci, pe},
+    formats::{self, grub::Directory, linux::Kernel, oci, pe},
     plan::{Asset, GrubCore, Image, Plan},
     sources::{self, Set},
     talos::Arch,
@@ -85,8 +85,17 @@ impl Assets {
             );
             return Err(Error::new(ErrorKind::Source, what));
         }
-        Directory::read(&self.release, &path, core.platform)
-            .during(|| format!("release {}", self.release_name))
+        Directory::read(&self.release, &path, core.platform).map_err(|error| self.bad_grub(&error))
+    }
+
+    /// What is wrong with GRUB's files, and what to do.
+    pub(super) fn bad_grub(&self, error: &formats::Error) -> Error {
+        let what = format!(
+            "release {}: {error}: name another by --release-image, or ask for --bootloader \
+             sd-boot, which needs no GRUB",
+            self.release_name
+        );
+        Error::new(ErrorKind::Source, what)
     }
 
     /// A kernel, and what its headers say. It has to be one for the machine.

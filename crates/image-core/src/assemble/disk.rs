@@ -89,7 +89,7 @@ pub(super) fn assemble(
         gpt::Disk { guid: disk.guid, sector_size: disk.sector_size, size: disk.size, partitions };
     let blob = gpt::disk(&disk).during(|| "laying out the disk".to_owned())?;
     match record {
-        Some((bios, start)) => bios.with_boot_record(&blob, start),
+        Some((bios, start)) => bios.with_boot_record(&blob, start, assets),
         None => Ok(blob),
     }
 }

@@ -22,8 +22,7 @@ fn core(
     let directory = assets.grub(core)?;
     let modules: Vec<_> = core.modules.iter().map(String::as_str).collect();
     let contents = Contents { modules: &modules, prefix: &core.prefix, config: None };
-    let blob = image(&directory, &contents)
-        .during(|| format!("making GRUB's core image for {}", core.platform))?;
+    let blob = image(&directory, &contents).map_err(|error| assets.bad_grub(&error))?;
     Ok((directory, blob))
 }
 
@@ -57,10 +56,15 @@ impl Bios {
 
     /// `disk` with GRUB's code in its first sector, which starts the partition at the sector
     /// `start`.
-    pub(super) fn with_boot_record(&self, disk: &Blob, start: u64) -> Result<Blob> {
+    pub(super) fn with_boot_record(
+        &self,
+        disk: &Blob,
+        start: u64,
+        assets: &Assets,
+    ) -> Result<Blob> {
         let record: [u8; 512] = disk.array(0)?;
         let record = grub::boot_record(&self.directory, start, &record)
-            .during(|| "making the master boot record".to_owned())?;
+            .map_err(|error| assets.bad_grub(&error))?;
         Ok(Blob::concat([record.to_vec().into(), disk.slice(512..disk.len())]))
     }
 }

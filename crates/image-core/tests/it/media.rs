@@ -3,6 +3,7 @@
 use image_core::{
     assemble::{self, Context},
     blob::{Blob, Scratch},
+    error::ErrorKind,
     events::Silent,
     examine::{
         self,
@@ -269,10 +270,33 @@ fn disks_with_grub() {
 
 #[test]
 fn a_release_without_grub_is_named_with_what_needs_none() {
+    let directory = TreePath::new("usr/lib/grub/i386-pc").unwrap();
     let mut release = fake::release().unwrap();
-    release.clear(&TreePath::new("usr/lib/grub/i386-pc").unwrap());
-    release.remove(&TreePath::new("usr/lib/grub/i386-pc").unwrap());
-    let image = fake::image("siderolabs/imager:v1.11.0", &release, &Arch::ALL, Encoding::Plain);
+    release.remove(&directory.join("xfs.mod").unwrap());
+    let error = refused(&release);
+    assert!(
+        error.ends_with(
+            ": GRUB: usr/lib/grub/i386-pc/xfs.mod: there is no such module: name another by \
+             --release-image, or ask for --bootloader sd-boot, which needs no GRUB"
+        ),
+        "{error}"
+    );
+    release.clear(&directory);
+    release.remove(&directory);
+    let error = refused(&release);
+    assert!(error.starts_with("release siderolabs/imager:v1.11.0@sha256:"), "{error}");
+    assert!(
+        error.ends_with(
+            " has no directory usr/lib/grub/i386-pc with GRUB's files: name another by \
+             --release-image, or ask for --bootloader sd-boot, which needs none"
+        ),
+        "{error}"
+    );
+}
+
+/// Why no disk with two bootloaders is made of `release`.
+fn refused(release: &Tree) -> String {
+    let image = fake::image("siderolabs/imager:v1.11.0", release, &Arch::ALL, Encoding::Plain);
     let layout = Layout::tree("oci:fake", oci::layout(&[image.unwrap()]).unwrap()).unwrap();
     let sources = Set::new(vec![Arc::new(layout)]);
     let request = "baseProfileName: metal\narch: amd64\nversion: v1.11.0\n\
@@ -282,15 +306,9 @@ fn a_release_without_grub_is_named_with_what_needs_none() {
     let plan = Plan::new(plan::resolve(&profile, &choices, &sources).unwrap(), &choices).unwrap();
     let (scratch, threads) = (Scratch::new(""), NonZeroUsize::MIN);
     let cx = Context { sources: &sources, scratch: &scratch, threads, observer: &Silent };
-    let error = assemble::execute(&plan, &cx).unwrap_err().to_string();
-    assert!(error.starts_with("release siderolabs/imager:v1.11.0@sha256:"), "{error}");
-    assert!(
-        error.ends_with(
-            " has no directory usr/lib/grub/i386-pc with GRUB's files: name another by \
-             --release-image, or ask for --bootloader sd-boot, which needs none"
-        ),
-        "{error}"
-    );
+    let error = assemble::execute(&plan, &cx).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source);
+    error.to_string()
 }
 
 #[test]

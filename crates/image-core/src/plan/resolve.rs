@@ -45,8 +45,7 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
     let needed = needed(&target.output);
     let platform = Platform::new("linux", target.arch.name());
 
-    // GRUB's files are nowhere else.
-    let mut from_release = has_grub(&target.output);
+    let mut from_release = false;
     let mut asset = |asset: BootAsset| -> Result<Asset> {
         let Some(path) = target.input.path(asset, target.arch) else {
             from_release |= needed.contains(&asset);
@@ -61,10 +60,18 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
     let initramfs = asset(BootAsset::Initramfs)?;
     let sd_stub = asset(BootAsset::SdStub)?;
     let sd_boot = asset(BootAsset::SdBoot)?;
-    let release = from_release
+    // GRUB's files are nowhere else.
+    let release = (from_release || has_grub(&target.output))
         .then(|| release_image(target, choices, sources))
         .transpose()
-        .during(|| "looking for the release image with the boot assets".to_owned())?;
+        .during(|| {
+            let what = if from_release {
+                "the boot assets"
+            } else {
+                "GRUB's files, which --bootloader sd-boot does without"
+            };
+            format!("looking for the release image with {what}")
+        })?;
 
     let mut extensions = Vec::new();
     if needed.contains(&BootAsset::Initramfs) {

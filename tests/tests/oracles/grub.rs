@@ -1,38 +1,20 @@
 //! GRUB core images beside those of `grub-mkimage`, and in an ISO as `xorriso` places them.
 
 use super::*;
-use image_core::formats::grub::{
-    Contents, Directory, Platform, cd_image, cd_image_at, disk_image, efi_image,
-    hybrid_boot_record, read,
+use image_core::{
+    formats::grub::{
+        Contents, Directory, Platform, cd_image, cd_image_at, disk_image, efi_image,
+        hybrid_boot_record, read,
+    },
+    talos,
 };
 
-/// The modules of Talos's own core images.
-const MODULES: [&str; 19] = [
-    "part_gpt",
-    "ext2",
-    "fat",
-    "xfs",
-    "normal",
-    "configfile",
-    "linux",
-    "boot",
-    "search",
-    "search_fs_uuid",
-    "search_fs_file",
-    "ls",
-    "cat",
-    "echo",
-    "test",
-    "help",
-    "reboot",
-    "halt",
-    "all_video",
-];
-const CONTENTS: Contents<'_> = Contents {
-    modules: &MODULES,
-    prefix: "(hd0,gpt3)/grub",
-    config: Some("set timeout=0\necho hello\n"),
-};
+/// What is asked for in Talos's own core images, and a configuration.
+fn contents<'a>(modules: &'a [&'a str]) -> Contents<'a> {
+    let config = Some("set timeout=0\necho hello\n");
+    Contents { modules, prefix: talos::grub::PREFIX, config }
+}
+
 /// `grub-mkimage` always writes this day, 2015-01-01.
 const TIMESTAMP: u32 = 0x54a4_8e00;
 
@@ -82,8 +64,8 @@ sys.stdout.buffer.write(decompressor.decompress(loader[start:], length))
 #[test]
 fn bios_core_images_unpack_to_what_grub_mkimage_packs() {
     let dir = tempfile::tempdir().unwrap();
-    let modules = [&["biosdisk", "part_msdos"][..], &MODULES].concat();
-    let contents = Contents { modules: &modules, ..CONTENTS };
+    let modules = talos::grub::modules(Platform::I386Pc);
+    let contents = contents(&modules);
     let directory = directory(Platform::I386Pc);
     let made = [
         ("i386-pc", disk_image(&directory, &contents).unwrap(), 512),
@@ -113,8 +95,10 @@ fn bios_core_images_unpack_to_what_grub_mkimage_packs() {
 fn uefi_core_images_are_grub_mkimage_s() {
     let dir = tempfile::tempdir().unwrap();
     for platform in [Platform::X86_64Efi, Platform::Arm64Efi] {
-        let image = efi_image(&directory(platform), &CONTENTS, None, TIMESTAMP).unwrap();
-        let theirs = theirs(platform, platform.name(), &CONTENTS, dir.path());
+        let modules = talos::grub::modules(platform);
+        let contents = contents(&modules);
+        let image = efi_image(&directory(platform), &contents, None, TIMESTAMP).unwrap();
+        let theirs = theirs(platform, platform.name(), &contents, dir.path());
         let mut theirs = fs::read(theirs).unwrap();
         // The program for DOS, which ours has not.
         theirs[2..0x3c].fill(0);

@@ -50,7 +50,7 @@ pub(crate) struct Medium {
     #[arg(long, value_name = "FORMAT", value_parser = words::out_formats(), hide_possible_values = true)]
     pub(crate) out_format: Option<String>,
 
-    /// Boot loader of a disk image or ISO: dual-boot, sd-boot, grub
+    /// Of a disk image dual-boot, sd-boot or grub; of an ISO sd-boot
     #[arg(long, value_name = "LOADER", value_parser = words::bootloaders(), hide_possible_values = true)]
     pub(crate) bootloader: Option<String>,
 

@@ -45,6 +45,7 @@ pub mod fake;
 pub mod formats;
 pub mod nearest;
 pub mod plan;
+pub mod signature;
 pub mod sources;
 pub mod talos;
 pub mod tree;

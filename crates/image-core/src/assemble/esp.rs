@@ -57,8 +57,14 @@ pub(super) fn grub_volume(
 }
 
 fn fat(tree: &Tree, size: u64, sector_size: u32, volume_id: u32, plan: &Plan) -> Result<Blob> {
-    let options =
-        fat::Options { size, sector_size, label: esp::LABEL, volume_id, epoch: plan.epoch };
+    let options = fat::Options {
+        size,
+        sector_size,
+        label: esp::LABEL,
+        volume_id,
+        epoch: plan.epoch,
+        aligned: None,
+    };
     fat::volume(tree, &options).map_err(|error| match error.fault() {
         &Fault::TooLarge { need, have, .. } => {
             let what = format!(

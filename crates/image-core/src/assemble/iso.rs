@@ -25,6 +25,7 @@ pub(super) fn assemble(iso: &Iso, plan: &Plan, assets: &Assets, cx: &Context<'_>
         application_id: "TALOS-IMAGE",
         // All that boots stands in the EFI system partition; nothing is stored twice.
         tree: &Tree::new(),
+        bios: None,
         esp: Some(iso9660::Esp {
             content: esp,
             guid: iso.esp_guid,

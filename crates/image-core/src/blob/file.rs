@@ -48,6 +48,14 @@ impl FileRange {
         Self { file: Arc::clone(&self.file), path: self.path.clone(), range }
     }
 
+    /// Where `part` starts in this range, if it lies in it and was opened with it.
+    pub(super) fn offset_of(&self, part: &Self) -> Option<u64> {
+        let (whole, part_of) = (&self.range, &part.range);
+        let inside = whole.start <= part_of.start && part_of.end <= whole.end;
+        let is_in = inside && Arc::ptr_eq(&self.file, &part.file);
+        is_in.then(|| part_of.start - whole.start)
+    }
+
     pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         read_exact_at(&self.file, self.range.start + offset, buf).map_err(|error| {
             if error.kind() == io::ErrorKind::UnexpectedEof {

@@ -117,6 +117,30 @@ impl Rope {
         Self::Concat(Arc::new(Concat { parts: flat, ends }))
     }
 
+    /// Where `part`, which is no concatenation, lies in this one, if both are of one memory or
+    /// file.
+    fn offset_of(&self, part: &Self) -> Option<u64> {
+        let inside = |whole: Range<u64>, part: Range<u64>| {
+            (whole.start <= part.start && part.end <= whole.end).then(|| part.start - whole.start)
+        };
+        let wide = |range: &Range<usize>| range.start as u64..range.end as u64;
+        match (self, part) {
+            (Self::Bytes { bytes, range }, Self::Bytes { bytes: others, range: part }) => {
+                let same = Arc::ptr_eq(bytes, others);
+                same.then(|| inside(wide(range), wide(part)))?
+            }
+            (Self::Static(bytes), Self::Static(part)) => {
+                let addresses = |bytes: &[u8]| {
+                    let start = bytes.as_ptr().addr();
+                    wide(&(start..start + bytes.len()))
+                };
+                inside(addresses(bytes), addresses(part))
+            }
+            (Self::File(file), Self::File(part)) => file.offset_of(part),
+            _ => None,
+        }
+    }
+
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         // The caller keeps offset + buf.len() within len(), which fits a usize for memory.
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
@@ -277,6 +301,32 @@ impl Blob {
         })
     }
 
+    /// Where `part` stands in this blob as one piece, in bytes from the start. Told by what both
+    /// are made of, the same memory or ranges of the same open file, and by no byte; so bytes
+    /// that are equal by chance are not found, nor is a `part` of zeros alone.
+    pub fn position_of(&self, part: &Self) -> Option<u64> {
+        let mut before = 0;
+        let anchor = part.leaves().find(|leaf| {
+            let is_zeros = matches!(leaf, Rope::Zeros(_));
+            before += if is_zeros { leaf.len() } else { 0 };
+            !is_zeros
+        })?;
+        let mut end = 0;
+        self.leaves().find_map(|leaf| {
+            let start = end;
+            end += leaf.len();
+            let position = (start + leaf.offset_of(anchor)?).checked_sub(before)?;
+            let found = self.slice(position..position + part.len());
+            let is_same = |(found, part): (&Rope, &Rope)| match (found, part) {
+                (Rope::Zeros(len), Rope::Zeros(of)) => len == of,
+                (found, part) => found.len() == part.len() && found.offset_of(part) == Some(0),
+            };
+            let count = found.leaves().count();
+            let all = count == part.leaves().count();
+            (all && found.leaves().zip(part.leaves()).all(is_same)).then_some(position)
+        })
+    }
+
     /// The SHA-256 of the bytes. Reads all of them.
     ///
     /// # Errors
@@ -417,6 +467,44 @@ mod tests {
             blob.write_to(&mut streamed, &mut |_| ()).unwrap();
             prop_assert_eq!(streamed, bytes);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_is_found_where_it_was_put(
+            pieces in proptest::collection::vec(piece(), 1..8),
+            before in piece(),
+            cut in (0u64..600, 0u64..600),
+        ) {
+            let (blob, bytes) = blob_and_bytes(&pieces);
+            let start = cut.0.min(blob.len());
+            let part = blob.slice(start..start + cut.1);
+            let (before, _) = blob_and_bytes(&[before]);
+            let at = before.len();
+            let whole = Blob::concat([before, blob.clone(), "behind".into()]);
+            match whole.position_of(&part) {
+                // Zeros in memory are bytes as others.
+                Some(found) => prop_assert_eq!(found, at + start),
+                None => {
+                    let range = usize::try_from(start).unwrap()..;
+                    let len = usize::try_from(part.len()).unwrap();
+                    prop_assert!(bytes[range][..len].iter().all(|&byte| byte == 0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_is_found_as_one_piece_or_not_at_all() {
+        let (a, b) = (Blob::from(vec![1; 100]), Blob::from(vec![2; 100]));
+        let both = Blob::concat([a.slice(10..60), Blob::zeros(9), b.slice(0..50)]);
+        assert_eq!(both.position_of(&a.slice(20..60)), Some(10));
+        assert_eq!(both.position_of(&Blob::concat([Blob::zeros(4), b.slice(0..50)])), Some(55));
+        assert_eq!(both.position_of(&Blob::concat([Blob::zeros(10), b.slice(0..50)])), None);
+        assert_eq!(both.position_of(&Blob::concat([a.slice(50..60), b.slice(0..50)])), None);
+        assert_eq!(both.position_of(&a), None);
+        assert_eq!(both.position_of(&vec![1; 50].into()), None);
+        assert_eq!(both.position_of(&Blob::zeros(9)), None);
     }
 
     #[test]

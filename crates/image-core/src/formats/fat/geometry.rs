@@ -17,8 +17,8 @@ const OVERHEAD_CLUSTERS: u64 = 2_048;
 const FATS: u64 = 2;
 const RESERVED_SECTORS: u64 = 32;
 /// The data start on a multiple of this many sectors, so that clusters are aligned as well as
-/// their size allows.
-const DATA_ALIGN_SECTORS: u64 = 8;
+/// their size allows; or as many sectors behind as a file's content asks.
+pub(super) const DATA_ALIGN_SECTORS: u64 = 8;
 /// FAT16's root directory has room for 512 entries.
 pub(super) const ROOT_BYTES_FAT16: usize = 512 * 32;
 
@@ -67,6 +67,15 @@ impl Geometry {
             .filter_map(|(kind, by)| Self::divide(kind, sectors, sector_size, by))
             .find(Self::is_told_right)
             .ok_or_else(|| Error::invalid(FORMAT, format!("{size} bytes are too few for a volume")))
+    }
+
+    /// The same volume with its data `sectors` further back, one cluster less if need be; none if
+    /// that makes another volume of it.
+    pub(super) fn shifted(self, sectors: u64) -> Option<Self> {
+        let reserved_sectors = self.reserved_sectors + sectors;
+        let data = self.root_offset() / self.sector_size + self.root_sectors + sectors;
+        let clusters = self.total_sectors.checked_sub(data)? / self.cluster_sectors;
+        Some(Self { reserved_sectors, clusters, ..self }).filter(Self::is_told_right)
     }
 
     /// The smallest geometry that [`Geometry::for_size`] chooses for some size and that has

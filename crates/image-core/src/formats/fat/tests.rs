@@ -18,7 +18,14 @@ fn path(text: &str) -> TreePath {
 }
 
 fn options(size: u64, sector_size: u32) -> Options<'static> {
-    Options { size, sector_size, label: "EFI", volume_id: 0x1234_abcd, epoch: 1_700_000_001 }
+    Options {
+        size,
+        sector_size,
+        label: "EFI",
+        volume_id: 0x1234_abcd,
+        epoch: 1_700_000_001,
+        aligned: None,
+    }
 }
 
 /// What an ESP holds, and the names that are hard.
@@ -272,4 +279,23 @@ fn a_payload_of_gigabytes_is_only_placed() {
     let size = min_size(&tree, 512).unwrap();
     let blob = volume(&tree, &options(size, 512)).unwrap();
     assert_eq!(read(&blob).unwrap().tree.file("c").unwrap().len(), (1 << 32) - 1);
+}
+
+#[test]
+fn a_place_in_a_file_is_aligned_where_asked() {
+    let tree = esp();
+    let uki = path("EFI/Linux/Talos-v1.11.0.efi");
+    let content = tree.file(uki.as_str()).unwrap();
+    for (size, sector_size) in [(4 * MIB, 512), (40 * MIB, 512), (300 * MIB, 4096)] {
+        let plain = volume(&tree, &options(size, sector_size)).unwrap();
+        for at in [0, 1, 3, 7, 8].map(|sectors| sectors * u64::from(sector_size)) {
+            let asked = Options { aligned: Some((&uki, at)), ..options(size, sector_size) };
+            let aligned = volume(&tree, &asked).unwrap();
+            let place = aligned.position_of(content).unwrap() + at;
+            assert!(place.is_multiple_of(8 * u64::from(sector_size)), "{size} {at}: {place}");
+            let [found, expected] = [&aligned, &plain].map(|it| read(it).unwrap());
+            assert_eq!(found.kind, expected.kind);
+            assert_eq!(files(&found.tree), files(&expected.tree));
+        }
+    }
 }

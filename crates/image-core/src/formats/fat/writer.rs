@@ -5,7 +5,9 @@ use super::{
     entry::{
         ARCHIVE, DIRECTORY, ENTRY, Entry, Name, READ_ONLY, ShortName, Stamp, VOLUME_ID, names,
     },
-    geometry::{BACKUP_BOOT_SECTOR, FS_INFO_SECTOR, Geometry, ROOT_BYTES_FAT16},
+    geometry::{
+        BACKUP_BOOT_SECTOR, DATA_ALIGN_SECTORS, FS_INFO_SECTOR, Geometry, ROOT_BYTES_FAT16,
+    },
 };
 use crate::{
     blob::{Blob, Layout},
@@ -34,6 +36,16 @@ pub struct Options<'a> {
     pub volume_id: u32,
     /// The date of everything, in seconds since 1970 (UTC). FAT's dates start in 1980.
     pub epoch: u64,
+    /// What is to stand at a multiple of 8 sectors from the volume's start: a file, and a
+    /// multiple of the sector size in it, in bytes. With none, the clusters do.
+    pub aligned: Option<(&'a TreePath, u64)>,
+}
+
+impl Options<'_> {
+    /// The most that the data are moved back for [`Options::aligned`], in bytes.
+    fn shift(&self) -> u64 {
+        self.aligned.map_or(0, |_| DATA_ALIGN_SECTORS * u64::from(self.sector_size))
+    }
 }
 
 /// Lays `tree` out as a volume. Contents are placed, not copied; space no file takes is a hole.
@@ -48,10 +60,17 @@ pub fn volume(tree: &Tree, options: &Options<'_>) -> Result<Blob> {
     let label = label(options.label)?;
     let geometry = Geometry::for_size(options.size, options.sector_size)?;
     let contents = Contents::new(tree, label.is_some())?;
-    let Some(runs) = contents.runs(&geometry) else {
-        let need = min_size(tree, options.sector_size)?;
-        return Err(Error::too_large(FORMAT, WHAT, need, options.size));
+    let too_large = || match min_size(tree, options.sector_size) {
+        Ok(need) => Error::too_large(FORMAT, WHAT, need + options.shift(), options.size),
+        Err(error) => error,
     };
+    let runs = contents.runs(&geometry).ok_or_else(too_large)?;
+    let shift = options.aligned.map_or(0, |(path, at)| {
+        let sector = (start(&geometry, &runs, path) + at) / geometry.sector_size;
+        sector.next_multiple_of(DATA_ALIGN_SECTORS) - sector
+    });
+    let geometry = geometry.shifted(shift).ok_or_else(too_large)?;
+    let runs = contents.runs(&geometry).ok_or_else(too_large)?;
 
     let mut layout = Layout::new();
     let sector = |number: u64| number * geometry.sector_size;
@@ -84,7 +103,8 @@ pub fn volume(tree: &Tree, options: &Options<'_>) -> Result<Blob> {
     layout.seal(options.size).map_err(|overlap| Error::overlap(FORMAT, overlap))
 }
 
-/// The bytes of the smallest volume that holds `tree` and a label.
+/// The bytes of the smallest volume that holds `tree` and a label, its clusters aligned: 8 sectors
+/// more are enough for any other [alignment](Options::aligned).
 ///
 /// # Errors
 /// As [`volume`]; `TooLarge` if no volume holds it.

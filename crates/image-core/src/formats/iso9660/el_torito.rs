@@ -62,6 +62,12 @@ impl BootEntry {
         Self { platform, block, sectors, content: content.clone() }
     }
 
+    /// The entry for `image` of a BIOS, of which the first block is loaded.
+    pub(super) fn loader(block: u32, image: &Blob) -> Self {
+        let sectors = u16::try_from(BLOCK / SECTOR).unwrap_or(0);
+        Self { platform: Platform::Bios, block, sectors, content: image.clone() }
+    }
+
     fn to_bytes(&self) -> [u8; ENTRY] {
         let mut entry = [0; ENTRY];
         entry[0] = BOOTABLE;

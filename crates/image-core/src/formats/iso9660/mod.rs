@@ -15,7 +15,7 @@ mod writer;
 
 pub use el_torito::{BootEntry, Platform};
 pub use reader::{Found, read};
-pub use writer::{Esp, Volume, volume};
+pub use writer::{BIOS_BLOCK, Esp, Volume, volume};
 
 const FORMAT: &str = "ISO 9660";
 /// Bytes of a logical block. Other sizes are allowed but nowhere to be seen.

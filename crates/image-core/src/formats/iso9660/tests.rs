@@ -50,6 +50,7 @@ fn options(tree: &Tree, esp: Option<Blob>) -> Volume<'_> {
         preparer_id: "",
         application_id: "test",
         tree,
+        bios: None,
         esp: esp.map(|content| Esp {
             content,
             guid: Uuid::from_u128(1),
@@ -101,6 +102,40 @@ fn what_was_laid_out_is_found_again_on_the_cd_and_in_the_partition() {
     let data = read(&volume(&options(&tree, None)).unwrap()).unwrap();
     assert_eq!(listing(&data.tree), listing(&tree));
     assert!(data.boot.is_empty());
+}
+
+#[test]
+fn a_bios_has_its_image_and_what_the_esp_holds_is_not_stored_again() {
+    let (kernel, initramfs) = (Blob::from(vec![1; 5000]), Blob::from(vec![2; 7000]));
+    let pad = |blob: &Blob| blob.padded_to(4096);
+    let esp = [Blob::zeros(2048), pad(&kernel), Blob::zeros(512), pad(&initramfs)];
+    let mut tree = Tree::new();
+    tree.insert(path("boot/vmlinuz"), Node::file(kernel.clone(), 0o644));
+    tree.insert(path("boot/initramfs.xz"), Node::file(initramfs.clone(), 0o644));
+    tree.insert(path("boot/grub/grub.cfg"), Node::file("menu", 0o644));
+    tree.link(path("hard"), &path("boot/vmlinuz")).unwrap();
+    let core = Blob::from(vec![3; 100_000]);
+    let options = Volume { bios: Some(core.clone()), ..options(&tree, Some(Blob::concat(esp))) };
+    let blob = volume(&options).unwrap();
+    let found = read(&blob).unwrap();
+    assert_eq!(listing(&found.tree), listing(&tree));
+
+    let [bios, uefi] = found.boot.as_slice() else { panic!("{:?}", found.boot) };
+    assert_eq!((bios.platform, bios.block, bios.sectors), (Platform::Bios, BIOS_BLOCK, 4));
+    assert_eq!(blob.position_of(&core), Some(u64::from(BIOS_BLOCK) * BLOCK));
+    assert_eq!(uefi.platform, Platform::Uefi);
+    let start = u64::from(uefi.block) * BLOCK;
+    let place = |name: &str| blob.position_of(found.tree.file(name).unwrap()).unwrap();
+    assert_eq!((place("boot/vmlinuz"), place("hard")), (start + 2048, start + 2048));
+    // It stands off a block in the ESP, and so once more before it.
+    assert!(place("boot/initramfs.xz") < start);
+
+    let disk = gpt::read(&blob).unwrap();
+    assert_eq!(disk.flaws, [""; 0]);
+    let mounted = read(&disk.disk.partitions[0].content).unwrap();
+    let files: Vec<_> = mounted.tree.iter().filter(|(.., node)| node.content().is_some()).collect();
+    let names: Vec<_> = files.iter().map(|(path, ..)| path.as_str()).collect();
+    assert_eq!(names, ["boot/grub/grub.cfg", "boot/initramfs.xz"]);
 }
 
 #[test]

@@ -13,13 +13,16 @@ use crate::{
         calendar::Utc,
         gpt::{self, Disk, Partition},
     },
-    tree::{Ino, Tree},
+    tree::{Ino, Node, Tree},
 };
 use std::collections::{BTreeMap, btree_map::Entry};
 use uuid::{Uuid, uuid};
 
 /// Where the ESP is aligned, in bytes: fits the flash of a USB stick.
 const ESP_ALIGN: u64 = 1 << 20;
+/// Where the image for a BIOS stands, in blocks of 2048 bytes: behind the system area, the
+/// descriptors of two volumes and the boot catalogue.
+pub const BIOS_BLOCK: u32 = 49;
 /// Blocks after the end: drives read ahead past the end of a track, and fail.
 const PADDING: u64 = 150;
 /// Sectors of the partition table.
@@ -43,6 +46,9 @@ pub struct Volume<'a> {
     pub application_id: &'a str,
     /// The files. Modes, owners and links are kept; extended attributes are not.
     pub tree: &'a Tree,
+    /// What a BIOS boots: it loads the first 2048 bytes, which load the rest. The image stands at
+    /// block [`BIOS_BLOCK`], should it have to know.
+    pub bios: Option<Blob>,
     /// What UEFI boots; none for a volume of data.
     pub esp: Option<Esp>,
     /// The date of everything, in seconds since 1970 (UTC).
@@ -63,10 +69,12 @@ pub struct Esp {
     pub disk_guid: Uuid,
 }
 
-/// Lays the volume out. Contents are placed, not copied; two names of one inode share theirs.
+/// Lays the volume out. Contents are placed, not copied. Two names of one inode share theirs, and
+/// a file whose content [stands](Blob::position_of) in the ESP at a block's start shares that.
 ///
 /// With an ESP the first partition of the USB stick starts at block 16 and is a volume too, with
-/// descriptors and directories of its own, so that it can be mounted as such.
+/// descriptors and directories of its own, so that it can be mounted as such. It ends where the
+/// ESP starts, and has no file that stands there.
 ///
 /// # Errors
 /// `Invalid` for identifiers that are too long or not printable ASCII and for devices and pipes
@@ -74,25 +82,41 @@ pub struct Esp {
 pub fn volume(volume: &Volume<'_>) -> Result<Blob> {
     let mut layout = Layout::new();
     layout.reserve(DESCRIPTORS * BLOCK, BLOCK);
-    // A volume starts at each of these blocks and counts from there.
-    let bases: &[u64] = if volume.esp.is_some() { &[0, DESCRIPTORS] } else { &[0] };
-    let descriptors: Vec<_> =
-        bases.iter().map(|_| layout.reserve(DESCRIPTORS * BLOCK, BLOCK)).collect();
+    let descriptors = [0, 1].map(|_| layout.reserve(DESCRIPTORS * BLOCK, BLOCK));
     let catalogue = layout.reserve(BLOCK, BLOCK);
+    let mut boot = Vec::new();
+    if let Some(image) = &volume.bios {
+        let at = block(layout.append(image.clone(), BLOCK))?;
+        boot.push(BootEntry::loader(at, image));
+    }
 
+    let shared = volume.esp.as_ref().map(|esp| shared(volume.tree, &esp.content));
+    let shared = shared.unwrap_or_default();
+    let mut own = volume.tree.clone();
+    for (path, ino, _) in volume.tree.iter() {
+        if shared.contains_key(&ino) {
+            own.remove(path);
+        }
+    }
+    // A volume starts at each of these blocks and counts from there.
+    let volumes: &[_] = &[(0, volume.tree), (DESCRIPTORS, &own)];
+    let volumes = if volume.esp.is_some() { volumes } else { &volumes[..1] };
     let mut hierarchies = Vec::new();
     for naming in [Naming::RockRidge, Naming::Joliet] {
-        let hierarchy = Hierarchy::new(volume.tree, naming, volume.epoch)?;
-        let places: Vec<_> =
-            bases.iter().map(|_| layout.reserve(hierarchy.length(), BLOCK)).collect();
-        hierarchies.push((hierarchy, places));
+        for &(base, tree) in volumes {
+            let hierarchy = Hierarchy::new(tree, naming, volume.epoch)?;
+            let at = layout.reserve(hierarchy.length(), BLOCK);
+            hierarchies.push((base, hierarchy, at));
+        }
     }
-    let files = place_files(volume.tree, &mut layout)?;
+    let mut files = place_files(&own, &mut layout)?;
     let mut end = layout.reserve(0, BLOCK);
-    let mut boot = Vec::new();
     if let Some(esp) = &volume.esp {
         let at = layout.append(esp.content.padded_to(BLOCK), ESP_ALIGN);
         boot.push(BootEntry::whole(Platform::Uefi, block(at)?, &esp.content));
+        for (ino, position) in shared {
+            files.insert(ino, block(at + position)?);
+        }
         end = layout.reserve(PADDING * BLOCK, BLOCK) + PADDING * BLOCK;
         let tables = gpt::tables(&disk(esp, at, end))?;
         layout.place(0, tables.head.into());
@@ -103,22 +127,20 @@ pub fn volume(volume: &Volume<'_>) -> Result<Blob> {
         layout.place(catalogue, el_torito::catalogue(&boot).into());
     }
 
-    for (number, (&base, &at)) in bases.iter().zip(&descriptors).enumerate() {
-        let mut set = Vec::new();
-        for (hierarchy, places) in &hierarchies {
-            let at = places.get(number).copied().unwrap_or(0);
-            let written = hierarchy.write(block(at)?, block(base * BLOCK)?, &files)?;
-            layout.place(at, written.bytes.into());
-            let mut descriptor =
-                descriptor(volume, hierarchy.naming(), block(end - base * BLOCK)?)?;
-            let mut put =
-                |at: usize, bytes: &[u8]| descriptor[at..at + bytes.len()].copy_from_slice(bytes);
-            put(132, &both_32(written.path_table_length));
-            put(140, &written.path_table_l.to_le_bytes());
-            put(148, &written.path_table_m.to_be_bytes());
-            put(156, &written.root);
-            set.push(descriptor);
-        }
+    let mut sets = descriptors.map(|_| Vec::new());
+    for (base, hierarchy, at) in &hierarchies {
+        let written = hierarchy.write(block(*at)?, block(base * BLOCK)?, &files)?;
+        layout.place(*at, written.bytes.into());
+        let mut descriptor = descriptor(volume, hierarchy.naming(), block(end - base * BLOCK)?)?;
+        let mut put =
+            |at: usize, bytes: &[u8]| descriptor[at..at + bytes.len()].copy_from_slice(bytes);
+        put(132, &both_32(written.path_table_length));
+        put(140, &written.path_table_l.to_le_bytes());
+        put(148, &written.path_table_m.to_be_bytes());
+        put(156, &written.root);
+        sets[usize::from(*base > 0)].push(descriptor);
+    }
+    for ((mut set, at), &(base, _)) in sets.into_iter().zip(descriptors).zip(volumes) {
         // El Torito wants its record second.
         if base == 0 && !boot.is_empty() {
             set.insert(1, el_torito::boot_record(block(catalogue)?));
@@ -129,6 +151,15 @@ pub fn volume(volume: &Volume<'_>) -> Result<Blob> {
         }
     }
     layout.seal(end).map_err(|overlap| Error::overlap(FORMAT, overlap))
+}
+
+/// The files whose content stands at a block's start in the ESP: where, in bytes.
+fn shared(tree: &Tree, esp: &Blob) -> BTreeMap<Ino, u64> {
+    let position = |node: &Node| esp.position_of(node.content()?);
+    tree.iter()
+        .filter_map(|(_, ino, node)| Some((ino, position(node)?)))
+        .filter(|(_, position)| position.is_multiple_of(BLOCK))
+        .collect()
 }
 
 /// A multiple of the block size as a number of blocks.

@@ -11,6 +11,9 @@ use crate::{
 
 /// Where the PE header starts in what is written: after the DOS header, room for a DOS program.
 const SIGNATURE_AT: u32 = 0x80;
+/// Bytes that the data of an added section takes whole multiples of. So each section lies to the
+/// one before as blocks lie to each other, and a file system can share what stands in it.
+const RAW_ALIGN: u64 = 4096;
 /// The certificate table's place among the data directories.
 const CERTIFICATES: usize = 4;
 
@@ -28,7 +31,8 @@ pub struct NewSection<'a> {
 ///
 /// The headers are made anew: the DOS program, linker version, checksum, relocation and line
 /// number fields of sections (which images do not use) and a signature do not survive. Sections
-/// follow each other in the file at the stub's file alignment. No content is copied.
+/// follow each other in the file without gaps, the added ones padded to multiples of 4096 bytes.
+/// No content is copied.
 ///
 /// # Errors
 /// As [`Image::parse`] for the stub; `Unsupported` if it has COFF symbols; `Invalid` for a name
@@ -59,6 +63,7 @@ pub fn append_sections(stub: &Blob, sections: &[NewSection<'_>], timestamp: u32)
         let raw_offset = fit(layout.append(section.raw(stub), file_align))?;
         rows.push(Section { raw_offset, ..section.clone() });
     }
+    let raw_align = file_align.max(RAW_ALIGN);
     let mut address = rows.iter().map(end_address).fold(headers_end, u64::max);
     for NewSection { name, content } in sections {
         if name.len() > 8 {
@@ -70,8 +75,8 @@ pub fn append_sections(stub: &Blob, sections: &[NewSection<'_>], timestamp: u32)
             name: (*name).to_owned(),
             virtual_address: fit(address)?,
             virtual_size,
-            raw_offset: fit(layout.append(content.clone(), file_align))?,
-            raw_size: fit(content.len().next_multiple_of(file_align))?,
+            raw_offset: fit(layout.append(content.padded_to(raw_align), file_align))?,
+            raw_size: fit(content.len().next_multiple_of(raw_align))?,
             characteristics: INITIALIZED_DATA | MEM_READ,
         });
         address += u64::from(virtual_size);
@@ -188,7 +193,7 @@ mod tests {
         assert_eq!(initrd.address(), osrel.address() + 0x1000);
         assert_eq!(initrd.data().unwrap(), big.to_vec(1 << 20).unwrap());
         assert_eq!(initrd.size(), 0x1234);
-        assert_eq!(initrd.pe_section().size_of_raw_data.get(LE), 0x1400);
+        assert_eq!(initrd.pe_section().size_of_raw_data.get(LE), 0x2000);
         let image_end = initrd.address() - base + 0x2000;
         assert_eq!(u64::from(header.optional_header.size_of_image.get(LE)), image_end);
     }

@@ -24,7 +24,11 @@ use crate::{
     },
     tree::{Node, Tree, TreePath},
 };
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 /// What the fake kernel says it is.
 pub const KERNEL_RELEASE: &str = "6.12.48-fake";
@@ -49,8 +53,11 @@ pub fn release() -> Result<Tree> {
         }
     }
     for platform in grub::Platform::ALL {
-        let modules: Vec<_> =
-            talos_grub::modules(platform).into_iter().map(|name| (name, "")).collect();
+        let modules: BTreeSet<_> = [talos_grub::DISK, talos_grub::ISO]
+            .iter()
+            .flat_map(|files| files.modules(platform))
+            .collect();
+        let modules: Vec<_> = modules.into_iter().map(|name| (name, "")).collect();
         let directory = TreePath::new(&talos_grub::directory(platform))?;
         tree.graft(&directory, &grub::fake::directory(platform, &modules)?);
     }

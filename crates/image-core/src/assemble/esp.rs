@@ -1,5 +1,6 @@
 //! The EFI system partition: systemd-boot, its configuration, the unified kernel image; or GRUB.
 
+use super::uki::Assembled;
 use crate::{
     blob::Blob,
     error::{Error, ErrorKind, Result},
@@ -29,19 +30,21 @@ fn tree(esp: &Esp, boot_manager: &Blob, uki: &Blob) -> Result<Tree> {
 pub(super) fn volume(
     esp: &Esp,
     boot_manager: &Blob,
-    uki: &Blob,
+    uki: &Assembled,
     sector_size: u32,
     plan: &Plan,
 ) -> Result<Blob> {
     /// Smaller ones would be FAT16, of which Talos and some firmware know nothing.
     const LEAST: u64 = 36 * MIB;
-    let size = match esp.size {
-        Some(size) => size,
-        None => esp::iso_size([boot_manager.len(), uki.len()])
-            .ok_or_else(|| Error::new(ErrorKind::Assembly, "the UKI is over all bounds"))?
-            .max(LEAST),
-    };
-    fat(&tree(esp, boot_manager, uki)?, size, sector_size, esp.volume_id, plan)
+    let tree = tree(esp, boot_manager, &uki.blob)?;
+    let path = TreePath::new(&esp.uki_path)?;
+    let fitting = || fitting(&tree, sector_size).map(|size| size.max(LEAST));
+    let size = esp.size.map_or_else(fitting, Ok)?;
+    // An ISO's other files share what stands at a block's start.
+    let kernel = uki.blob.position_of(&uki.kernel);
+    let aligned = kernel.filter(|_| esp.size.is_none()).map(|at| (&path, at));
+    let options = options(size, sector_size, esp.volume_id, plan);
+    fat(&tree, &fat::Options { aligned, ..options }, plan)
 }
 
 /// The partition with GRUB alone.
@@ -53,19 +56,25 @@ pub(super) fn grub_volume(
 ) -> Result<Blob> {
     let mut tree = Tree::new();
     tree.insert(TreePath::new(&esp.boot_path)?, Node::file(program, 0o644));
-    fat(&tree, esp.size, sector_size, esp.volume_id, plan)
+    let size = esp.size.map_or_else(|| fitting(&tree, sector_size), Ok)?;
+    fat(&tree, &options(size, sector_size, esp.volume_id, plan), plan)
 }
 
-fn fat(tree: &Tree, size: u64, sector_size: u32, volume_id: u32, plan: &Plan) -> Result<Blob> {
-    let options = fat::Options {
-        size,
-        sector_size,
-        label: esp::LABEL,
-        volume_id,
-        epoch: plan.epoch,
-        aligned: None,
-    };
-    fat::volume(tree, &options).map_err(|error| match error.fault() {
+/// The size of a partition that is written once and never again: as large as its content, in
+/// whole mebibytes.
+fn fitting(tree: &Tree, sector_size: u32) -> Result<u64> {
+    // A file in it may have to be aligned.
+    const SHIFT: u64 = 8 * 4096;
+    Ok((fat::min_size(tree, sector_size)? + SHIFT).next_multiple_of(MIB))
+}
+
+fn options(size: u64, sector_size: u32, volume_id: u32, plan: &Plan) -> fat::Options<'static> {
+    let (label, epoch) = (esp::LABEL, plan.epoch);
+    fat::Options { size, sector_size, label, volume_id, epoch, aligned: None }
+}
+
+fn fat(tree: &Tree, options: &fat::Options<'_>, plan: &Plan) -> Result<Blob> {
+    fat::volume(tree, options).map_err(|error| match error.fault() {
         &Fault::TooLarge { need, have, .. } => {
             let what = format!(
                 "systemd-boot and the UKI need {need} bytes of the EFI system partition, which has {have} for \

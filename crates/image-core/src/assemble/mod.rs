@@ -1,6 +1,7 @@
 //! Carrying a plan out. What comes back is a name and a [`Blob`]: laid out, not yet written.
 
 mod assets;
+mod boot;
 mod disk;
 mod esp;
 mod extensions;

@@ -108,20 +108,22 @@ impl Parts {
                 self.add(format!("boot/{path}"), content);
             }
         }
-        if let Some(content) = volume.tree.file(grub::KERNEL) {
+        if let Some(content) = volume.tree.file(grub::DISK.kernel) {
             self.add("kernel", content);
         }
         // On a disk with two bootloaders this is the one in the UKI.
-        let initramfs = volume.tree.file(grub::INITRAMFS);
+        let initramfs = volume.tree.file(grub::DISK.initramfs);
         if let Some(content) = initramfs.filter(|_| !self.names.contains("initramfs")) {
             self.add("initramfs", content);
-            self.initramfs(content).during(|| grub::INITRAMFS.to_owned())?;
+            self.initramfs(content).during(|| grub::DISK.initramfs.to_owned())?;
         }
-        let config = volume.tree.file(grub::CONFIG).filter(|_| !self.names.contains("cmdline"));
+        let config =
+            volume.tree.file(grub::DISK.config).filter(|_| !self.names.contains("cmdline"));
         if let Some(line) = config.and_then(|config| config.to_vec(CONFIG_LIMIT).ok()) {
-            let line = grub::cmdline(&String::from_utf8_lossy(&line));
-            self.parts
-                .extend(line.map(|line| Part { name: "cmdline".to_owned(), blob: line.into() }));
+            let lines = grub::cmdlines(&String::from_utf8_lossy(&line)).into_iter();
+            self.parts.extend(
+                lines.take(1).map(|line| Part { name: "cmdline".to_owned(), blob: line.into() }),
+            );
         }
         Ok(())
     }

@@ -1,16 +1,10 @@
-//! What is made of a request, all its gaps filled.
+//! What is made of a request, all its gaps filled; and what is not made.
 
-use super::{
-    Asset, Boot, Choices, Disk, DiskBoot, Esp, Extension, ExtensionSource, GrubCore, Initramfs,
-    Inputs, Iso, Output, Plan, Profile as UkiProfile, Uki, disk, seed,
-};
 use crate::{
     error::{Error, ErrorKind, Result},
     talos::{
-        Arch, Profile, Quirk, esp, grub,
-        kernel_args::{kernel_args, overlong},
-        menu, meta,
-        profile::{self, Bootloader, DiskFormat, OutFormat, Target},
+        Arch, Profile, Quirk, meta,
+        profile::{self, Bootloader, DiskFormat, DiskImage, Iso, OutFormat, Target},
         release,
     },
 };
@@ -24,18 +18,15 @@ pub(super) struct Decision {
 
 /// Fills the gaps of `profile` and refuses what this version does not make.
 pub(super) fn decide(profile: &Profile) -> Result<Decision> {
-    let asked = profile.clone().over_base()?;
-    // Of an ISO's two bootloaders one is left out where none is named.
-    let bootloader = asked.output.iso_options.as_ref().and_then(|iso| iso.bootloader);
-    let target = asked.target()?;
+    let target = profile.clone().over_base()?.target()?;
     check_parts(&target)?;
     check_form(&target)?;
+    check_bootloader(&target)?;
     let mut warnings = Vec::from_iter(check_line(&target)?);
     let config = &target.customization.embedded_machine_configuration;
     if !config.is_empty() {
         warnings.extend(config.check(&target.version)?);
     }
-    warnings.extend(check_boot(&target, bootloader)?);
     warnings.extend(bared_secrets(&target));
     Ok(Decision { target, warnings })
 }
@@ -118,18 +109,13 @@ fn check_form(target: &Target) -> Result<()> {
     }
 }
 
-/// Refuses what boots by nothing that is made here; `asked` is the bootloader the request names.
-/// What comes back is what a user should know of the others.
-fn check_boot(target: &Target, asked: Option<Bootloader>) -> Result<Option<String>> {
-    match &target.output {
-        profile::Output::Iso(_) => check_iso(target, asked),
-        profile::Output::Image(disk) => check_disk(target, disk.bootloader).map(|()| None),
-        _ => Ok(None),
-    }
-}
-
-/// Refuses a disk for a machine that cannot start it.
-fn check_disk(target: &Target, bootloader: Bootloader) -> Result<()> {
+/// Refuses a bootloader that cannot start what is made, or that the machine cannot start.
+fn check_bootloader(target: &Target) -> Result<()> {
+    let (profile::Output::Iso(Iso { bootloader, .. })
+    | profile::Output::Image(DiskImage { bootloader, .. })) = target.output
+    else {
+        return Ok(());
+    };
     let version = &target.version;
     if bootloader != Bootloader::Grub && !version.has(Quirk::Uki) {
         return unsupported(format!(
@@ -145,195 +131,4 @@ fn check_disk(target: &Target, bootloader: Bootloader) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Refuses an ISO that boots through GRUB.
-fn check_iso(target: &Target, asked: Option<Bootloader>) -> Result<Option<String>> {
-    let version = &target.version;
-    if version.has(Quirk::SdBootForUefi) && matches!(asked, None | Some(Bootloader::SdBoot)) {
-        let half = asked.is_none() && target.arch == Arch::Amd64;
-        return Ok(half.then(|| {
-            "boots on UEFI only: GRUB, by which amd64 ISOs also boot on BIOS, is not supported \
-             yet (--bootloader sd-boot says the same and warns of nothing)"
-                .to_owned()
-        }));
-    }
-    let instead = match (version.has(Quirk::SdBootForUefi), version.has(Quirk::Uki)) {
-        (true, _) => "--bootloader sd-boot, which boots on UEFI",
-        (_, true) => "--output-kind uki, or for Talos v1.10.0 or later",
-        _ => "--output-kind kernel, initramfs and cmdline, or for Talos v1.10.0 or later",
-    };
-    let asked = match asked {
-        Some(Bootloader::SdBoot) | None => String::new(),
-        Some(other) => format!("bootloader {other}: "),
-    };
-    unsupported(format!(
-        "{asked}the ISO of Talos {version} boots through GRUB, which is not supported yet: ask \
-         for {instead}"
-    ))
-}
-
-impl Plan {
-    /// The plan for `inputs`. Pure: nothing is read, and the same inputs give the same plan.
-    ///
-    /// # Errors
-    /// The request has no form on a disk: its partitions do not fit, say.
-    pub fn new(inputs: Inputs, choices: &Choices) -> Result<Self> {
-        let Inputs { decision, release, kernel, initramfs, sd_stub, sd_boot, extensions, splash } =
-            inputs;
-        let Decision { target, mut warnings } = decision;
-        let arguments = kernel_args(&target, &[]);
-        let cmdline = arguments.to_string();
-        let made = |extension: &Extension| matches!(extension.source, ExtensionSource::Virtual(_));
-        let depmod_config = release.as_ref().filter(|_| !extensions.iter().all(made));
-        let depmod_config =
-            depmod_config.map(|_| Asset::Release(release::DEPMOD_CONFIG.to_owned()));
-        let initramfs = Initramfs { base: initramfs, extensions, depmod_config };
-        let uki = |initramfs: Initramfs, kernel: Asset| Uki {
-            stub: sd_stub,
-            kernel,
-            initramfs,
-            os_release: release::os_release(&target.name, &target.version),
-            splash,
-            profiles: menu::entries(target.output.kind(), &target.version)
-                .iter()
-                .map(|entry| UkiProfile {
-                    id: entry.id.to_owned(),
-                    title: entry.title.to_owned(),
-                    cmdline: entry.cmdline(&arguments),
-                })
-                .collect(),
-            cmdline: cmdline.clone(),
-        };
-        let file_name = target.packed_file_name();
-        // Not the inputs: their digests differ between kinds of source that hold the same bytes.
-        let subject = format!("{file_name}\n{}\n{}", target.version, choices.epoch);
-        let output =
-            match &target.output {
-                profile::Output::Kernel => Output::Kernel(kernel),
-                profile::Output::Cmdline => Output::Cmdline(cmdline),
-                profile::Output::Initramfs => Output::Initramfs(initramfs),
-                profile::Output::Uki => Output::Uki(uki(initramfs, kernel)),
-                profile::Output::Iso(_) => Output::Iso(Iso {
-                    uki: uki(initramfs, kernel),
-                    esp: Esp {
-                        boot_manager: sd_boot,
-                        boot_path: esp::iso_boot_path(target.arch),
-                        uki_path: esp::uki_path(&target.version),
-                        loader_conf: esp::loader_conf(Some(profile::EnrollKeys::Off)),
-                        random_seed: true,
-                        volume_id: seed::volume_id(&subject, "esp"),
-                        size: None,
-                    },
-                    volume_id: esp::iso_volume_id(&target.version),
-                    volume_set_id: esp::iso_volume_set_id(&target.version),
-                    disk_guid: seed::uuid(&subject, "iso disk"),
-                    esp_guid: seed::uuid(&subject, "iso esp"),
-                    volume_guid: seed::uuid(&subject, "iso volume"),
-                }),
-                profile::Output::Image(image) => {
-                    let volume_id = seed::volume_id(&subject, "esp");
-                    let disk = disk::disk(&target, image, &arguments, volume_id)?;
-                    Output::Disk(disk.of(kernel, initramfs, |kernel, initramfs| {
-                        (uki(initramfs, kernel), sd_boot)
-                    }))
-                }
-                profile::Output::Installer => {
-                    return Err(Error::new(ErrorKind::Bug, "an installer was not refused"));
-                }
-            };
-        let mut lines = output.cmdlines();
-        let menu = grub::cmdlines(&target.version, &arguments);
-        if matches!(&output, Output::Disk(disk) if disk.boot.boot_volume().is_some()) {
-            warnings.extend(grub::altered(&arguments.to_string()));
-            lines.extend(menu.iter().map(String::as_str));
-        }
-        let longest = lines.into_iter().max_by_key(|line| line.len());
-        let overlong = longest.and_then(|line| overlong(line, target.arch));
-        warnings.extend(overlong.map(|overlong| overlong.to_string()));
-        Ok(Self {
-            file_name,
-            talos_version: target.version,
-            arch: target.arch,
-            epoch: choices.epoch,
-            release,
-            output,
-            warnings,
-        })
-    }
-
-    /// The boot assets the output is made of.
-    pub fn assets(&self) -> Vec<&Asset> {
-        fn of_initramfs(initramfs: &Initramfs) -> Vec<&Asset> {
-            std::iter::once(&initramfs.base).chain(&initramfs.depmod_config).collect()
-        }
-        fn of_uki(uki: &Uki) -> Vec<&Asset> {
-            let mut assets = vec![&uki.stub, &uki.kernel];
-            assets.extend(of_initramfs(&uki.initramfs));
-            assets
-        }
-        match &self.output {
-            Output::Kernel(kernel) => vec![kernel],
-            Output::Cmdline(_) => vec![],
-            Output::Initramfs(initramfs) => of_initramfs(initramfs),
-            Output::Uki(uki) => of_uki(uki),
-            Output::Iso(Iso { uki, esp, .. })
-            | Output::Disk(Disk {
-                boot: DiskBoot::SdBoot { uki, esp } | DiskBoot::DualBoot { uki, esp, .. },
-                ..
-            }) => {
-                let mut assets = of_uki(uki);
-                assets.push(&esp.boot_manager);
-                assets
-            }
-            Output::Disk(Disk { boot: DiskBoot::Grub { kernel, initramfs, .. }, .. }) => {
-                let mut assets = of_initramfs(initramfs);
-                assets.push(kernel);
-                assets
-            }
-        }
-    }
-
-    /// The GRUB core images the output has, each made of a directory of the release.
-    pub fn grub_cores(&self) -> Vec<&GrubCore> {
-        match &self.output {
-            Output::Disk(Disk { boot: DiskBoot::DualBoot { bios, .. }, .. }) => vec![bios],
-            Output::Disk(Disk { boot: DiskBoot::Grub { esp, bios, .. }, .. }) => {
-                std::iter::once(&esp.core).chain(bios).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-}
-
-impl DiskBoot {
-    /// The partition BOOT, where there is one.
-    pub fn boot_volume(&self) -> Option<&Boot> {
-        match self {
-            Self::SdBoot { .. } => None,
-            Self::DualBoot { boot, .. } | Self::Grub { boot, .. } => Some(boot),
-        }
-    }
-}
-
-impl Output {
-    /// Every kernel command line in it.
-    fn cmdlines(&self) -> Vec<&str> {
-        match self {
-            // GRUB's stand in its configuration.
-            Self::Kernel(_)
-            | Self::Initramfs(_)
-            | Self::Disk(Disk { boot: DiskBoot::Grub { .. }, .. }) => Vec::new(),
-            Self::Cmdline(cmdline) => vec![cmdline],
-            Self::Uki(uki)
-            | Self::Iso(Iso { uki, .. })
-            | Self::Disk(Disk {
-                boot: DiskBoot::SdBoot { uki, .. } | DiskBoot::DualBoot { uki, .. },
-                ..
-            }) => {
-                let more = uki.profiles.iter().map(|profile| profile.cmdline.as_str());
-                more.chain([uki.cmdline.as_str()]).collect()
-            }
-        }
-    }
 }

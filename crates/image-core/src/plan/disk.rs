@@ -1,11 +1,12 @@
 //! A disk: its partitions, and what boots it.
 
 use super::{
-    Asset, Boot, Content, Disk, DiskBoot, Esp, GrubCore, GrubEsp, Initramfs, Partition, Uki,
+    BootVolume, Content, Disk, Partition,
+    boot::{Medium, Parts},
+    seed,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    formats::{cmdline::Cmdline, grub::Platform},
     talos::{
         Arch, Quirk, esp, grub,
         meta::{self, MetaValue},
@@ -14,98 +15,41 @@ use crate::{
     },
 };
 
-/// A disk of which all is decided but what kernel and initramfs it starts.
-pub(super) struct Layout<'a> {
-    target: &'a Target,
-    image: &'a DiskImage,
-    arguments: &'a Cmdline,
-    volume_id: u32,
-    partitions: Vec<Partition>,
-}
-
-/// The disk `image`, that starts its kernel with `arguments`; `volume_id` is the FAT volume's.
-pub(super) fn disk<'a>(
-    target: &'a Target,
-    image: &'a DiskImage,
-    arguments: &'a Cmdline,
-    volume_id: u32,
-) -> Result<Layout<'a>> {
-    let partitions = partitions(target, image)?;
-    Ok(Layout { target, image, arguments, volume_id, partitions })
-}
-
-impl Layout<'_> {
-    /// The disk that starts `kernel`; `uki` makes the unified kernel image of it where there is
-    /// one, beside systemd-boot.
-    pub(super) fn of(
-        self,
-        kernel: Asset,
-        initramfs: Initramfs,
-        uki: impl FnOnce(Asset, Initramfs) -> (Uki, Asset),
-    ) -> Disk {
-        let Target { arch, version, .. } = self.target;
-        let (volume_id, boot_path) = (self.volume_id, esp::disk_boot_path(*arch));
-        let size = self.size_of(&Content::Esp);
-        let sd_boot = |(uki, boot_manager)| {
-            let esp = Esp {
-                boot_manager,
-                boot_path: boot_path.clone(),
-                uki_path: esp::uki_path(version),
-                loader_conf: esp::loader_conf(None),
-                random_seed: false,
-                volume_id,
-                size: Some(size),
-            };
-            (uki, esp)
-        };
-        let boot = match self.image.bootloader {
-            Bootloader::SdBoot => {
-                let (uki, esp) = sd_boot(uki(kernel, initramfs));
-                DiskBoot::SdBoot { uki, esp }
-            }
-            Bootloader::DualBoot => {
-                let (uki, esp) = sd_boot(uki(kernel, initramfs));
-                let bios = grub_core(Platform::I386Pc);
-                DiskBoot::DualBoot { uki, esp, bios, boot: self.boot() }
-            }
-            Bootloader::Grub => {
-                let core = grub_core(grub::efi_platform(*arch));
-                DiskBoot::Grub {
-                    kernel,
-                    initramfs,
-                    esp: GrubEsp { core, boot_path, volume_id, size },
-                    bios: grub::bios_platform(*arch).map(grub_core),
-                    boot: self.boot(),
-                }
-            }
-        };
-        Disk {
-            boot,
-            size: self.image.size,
-            sector_size: self.image.sector_size,
-            guid: partitions::disk_guid(),
-            partitions: self.partitions,
-        }
-    }
-
-    fn boot(&self) -> Boot {
-        Boot {
-            kernel_path: grub::KERNEL.to_owned(),
-            initramfs_path: grub::INITRAMFS.to_owned(),
-            config_path: grub::CONFIG.to_owned(),
-            config: grub::disk_config(&self.target.version, self.arguments),
-            label: TalosPartition::Boot.label().to_owned(),
-            uuid: TalosPartition::Boot.guid(),
-            features: grub::boot_features(&self.target.version),
-            size: self.size_of(&Content::Boot),
-        }
-    }
-
-    /// The size of the partition with this content.
-    fn size_of(&self, content: &Content) -> u64 {
-        let found = self.partitions.iter().find(|partition| partition.content == *content);
-        found.map_or(0, |partition| partition.size)
-    }
+/// The disk `image`; its numbers are `subject`'s.
+///
+/// # Errors
+/// `Input` if the partitions do not fit.
+pub(super) fn disk(parts: Parts<'_>, image: &DiskImage, subject: &str) -> Result<Disk> {
+    let Target { arch, version, .. } = parts.target;
+    let partitions = partitions(parts.target, image)?;
+    let size = |content: &Content| {
+        let found = partitions.iter().find(|partition| partition.content == *content);
+        found.map(|partition| partition.size)
+    };
+    let boot_volume = size(&Content::Boot).map(|size| BootVolume {
+        label: TalosPartition::Boot.label().to_owned(),
+        uuid: TalosPartition::Boot.guid(),
+        features: grub::boot_features(version),
+        size,
+    });
+    let medium = Medium {
+        boot_path: esp::disk_boot_path(*arch),
+        loader_conf: esp::loader_conf(None),
+        random_seed: false,
+        volume_id: seed::volume_id(subject, "esp"),
+        esp_size: size(&Content::Esp),
+        files: &grub::DISK,
+        grub_config: grub::disk_config(version, parts.arguments),
+        efi_config: None,
+    };
+    Ok(Disk {
+        boot: parts.boot(image.bootloader, medium),
+        boot_volume,
+        size: image.size,
+        sector_size: image.sector_size,
+        guid: partitions::disk_guid(),
+        partitions,
+    })
 }
 
 /// The partitions of `disk`: the tables take a mebibyte at either end.
@@ -165,14 +109,4 @@ fn partitions(target: &Target, disk: &DiskImage) -> Result<Vec<Partition>> {
         made
     };
     Ok(layout.into_iter().map(partition).collect())
-}
-
-/// GRUB for `platform`, as all media have it.
-fn grub_core(platform: Platform) -> GrubCore {
-    GrubCore {
-        platform,
-        directory: grub::directory(platform),
-        modules: grub::modules(platform).into_iter().map(str::to_owned).collect(),
-        prefix: grub::PREFIX.to_owned(),
-    }
 }

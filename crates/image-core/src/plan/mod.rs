@@ -5,9 +5,12 @@
 //! give the same plan. A [`Plan`] is plain data that holds all that is needed and nothing else;
 //! print it, store it, compare it.
 
+mod boot;
 mod catalogue;
 mod decide;
 mod disk;
+mod iso;
+mod make;
 mod resolve;
 mod seed;
 
@@ -199,29 +202,9 @@ pub struct Esp {
     pub random_seed: bool,
     /// The FAT volume serial number.
     pub volume_id: u32,
-    /// Its size in bytes; none if it grows with its content.
+    /// Its size in bytes; none if it is as large as its content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-}
-
-/// An ISO that boots as a CD and, written to a stick, as a disk.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Iso {
-    /// The unified kernel image.
-    pub uki: Uki,
-    /// The EFI system partition it stands in.
-    pub esp: Esp,
-    /// ISO 9660 volume identifier.
-    pub volume_id: String,
-    /// ISO 9660 volume set identifier.
-    pub volume_set_id: String,
-    /// Its GUID when it is a disk.
-    pub disk_guid: Uuid,
-    /// The GUID of the partition with the EFI system partition.
-    pub esp_guid: Uuid,
-    /// The GUID of the partition with the ISO 9660 volume.
-    pub volume_guid: Uuid,
 }
 
 /// A GRUB core image.
@@ -237,6 +220,9 @@ pub struct GrubCore {
     pub modules: Vec<String>,
     /// Where it finds its own directory.
     pub prefix: String,
+    /// What it does first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
 }
 
 /// An EFI system partition with GRUB.
@@ -249,37 +235,32 @@ pub struct GrubEsp {
     pub boot_path: String,
     /// The FAT volume serial number.
     pub volume_id: u32,
-    /// Its size in bytes.
-    pub size: u64,
+    /// Its size in bytes; none if it is as large as its content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
-/// The partition BOOT, an XFS volume from which GRUB starts the kernel.
+/// GRUB's files on a medium, and GRUB for a BIOS.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Boot {
-    /// Where the kernel stands in it.
+pub struct Grub {
+    /// GRUB for a BIOS, where the architecture has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bios: Option<GrubCore>,
+    /// Where the kernel stands.
     pub kernel_path: String,
-    /// Where the initramfs stands in it.
+    /// Where the initramfs stands.
     pub initramfs_path: String,
-    /// Where GRUB's configuration stands in it.
+    /// Where GRUB's configuration stands.
     pub config_path: String,
     /// GRUB's configuration.
     pub config: String,
-    /// The volume's label.
-    pub label: String,
-    /// The volume's UUID.
-    pub uuid: Uuid,
-    /// The kernel whose features the volume has.
-    #[serde(serialize_with = "as_text")]
-    pub features: xfs::Kernel,
-    /// Its size in bytes.
-    pub size: u64,
 }
 
-/// What boots a disk.
+/// What boots a medium.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "bootloader")]
-pub enum DiskBoot {
+pub enum Boot {
     /// systemd-boot, on UEFI.
     SdBoot {
         /// The unified kernel image.
@@ -293,10 +274,8 @@ pub enum DiskBoot {
         uki: Uki,
         /// The EFI system partition it stands in.
         esp: Esp,
-        /// GRUB for a BIOS.
-        bios: GrubCore,
-        /// What GRUB starts.
-        boot: Boot,
+        /// What a BIOS boots.
+        grub: Grub,
     },
     /// GRUB.
     Grub {
@@ -306,12 +285,46 @@ pub enum DiskBoot {
         initramfs: Initramfs,
         /// GRUB for UEFI.
         esp: GrubEsp,
-        /// GRUB for a BIOS, where the architecture has one.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        bios: Option<GrubCore>,
-        /// What GRUB starts.
-        boot: Boot,
+        /// GRUB for a BIOS, and what both start.
+        grub: Grub,
     },
+}
+
+/// An ISO that boots as a CD and, written to a stick, as a disk.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Iso {
+    /// What boots it.
+    #[serde(flatten)]
+    pub boot: Boot,
+    /// An empty file, by whose name GRUB for UEFI knows the ISO among other disks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marker_path: Option<String>,
+    /// ISO 9660 volume identifier.
+    pub volume_id: String,
+    /// ISO 9660 volume set identifier.
+    pub volume_set_id: String,
+    /// Its GUID when it is a disk.
+    pub disk_guid: Uuid,
+    /// The GUID of the partition with the EFI system partition.
+    pub esp_guid: Uuid,
+    /// The GUID of the partition with the ISO 9660 volume.
+    pub volume_guid: Uuid,
+}
+
+/// The partition BOOT, an XFS volume with GRUB's files.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BootVolume {
+    /// The volume's label.
+    pub label: String,
+    /// The volume's UUID.
+    pub uuid: Uuid,
+    /// The kernel whose features the volume has.
+    #[serde(serialize_with = "as_text")]
+    pub features: xfs::Kernel,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 /// A disk that Talos boots from.
@@ -320,7 +333,10 @@ pub enum DiskBoot {
 pub struct Disk {
     /// What boots it.
     #[serde(flatten)]
-    pub boot: DiskBoot,
+    pub boot: Boot,
+    /// The partition BOOT, if GRUB is one of the bootloaders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_volume: Option<BootVolume>,
     /// The disk's size in bytes.
     pub size: u64,
     /// Bytes in a sector.

@@ -61,7 +61,8 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
     let sd_stub = asset(BootAsset::SdStub)?;
     let sd_boot = asset(BootAsset::SdBoot)?;
     // GRUB's files are nowhere else.
-    let release = (from_release || has_grub(&target.output))
+    let has_grub = bootloader(&target.output).is_some_and(|it| it != Bootloader::SdBoot);
+    let release = (from_release || has_grub)
         .then(|| release_image(target, choices, sources))
         .transpose()
         .during(|| {
@@ -105,16 +106,22 @@ fn needed(output: &Output) -> &'static [BootAsset] {
         Output::Cmdline => &[],
         Output::Initramfs => &[Initramfs],
         Output::Uki => &[Kernel, Initramfs, SdStub],
-        Output::Image(disk) if disk.bootloader == Bootloader::Grub => &[Kernel, Initramfs],
+        Output::Image(_) | Output::Iso(_) if bootloader(output) == Some(Bootloader::Grub) => {
+            &[Kernel, Initramfs]
+        }
         Output::Iso(_) | Output::Image(_) | Output::Installer => {
             &[Kernel, Initramfs, SdStub, SdBoot]
         }
     }
 }
 
-/// Whether GRUB is on a medium.
-fn has_grub(output: &Output) -> bool {
-    matches!(output, Output::Image(disk) if disk.bootloader != Bootloader::SdBoot)
+/// What boots a medium.
+fn bootloader(output: &Output) -> Option<Bootloader> {
+    match output {
+        Output::Iso(iso) => Some(iso.bootloader),
+        Output::Image(disk) => Some(disk.bootloader),
+        _ => None,
+    }
 }
 
 fn release_image(target: &Target, choices: &Choices, sources: &Set) -> Result<Image> {

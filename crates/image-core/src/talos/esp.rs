@@ -1,6 +1,6 @@
 //! The EFI system partition of a Talos disk or ISO: which files, under which names.
 
-use super::{Arch, TalosVersion, partitions::MIB, profile::EnrollKeys};
+use super::{Arch, TalosVersion, profile::EnrollKeys};
 
 /// The volume label.
 pub const LABEL: &str = "EFI";
@@ -44,23 +44,6 @@ pub fn loader_conf(enroll_keys: Option<EnrollKeys>) -> String {
     }
 }
 
-/// Bytes of an ISO's EFI system partition with these files: each rounded up to a mebibyte, and
-/// 10 MiB more. None if it is over all bounds.
-pub fn iso_size(files: impl IntoIterator<Item = u64>) -> Option<u64> {
-    files
-        .into_iter()
-        .try_fold(10 * MIB, |sum, file| sum.checked_add(file.checked_next_multiple_of(MIB)?))
-}
-
-/// Sectors of 512 bytes in a cluster of an ISO's EFI system partition of `size` bytes: the
-/// largest power of two up to 8 that leaves room for the clusters FAT32 needs at least. Firmware
-/// follows the chain of clusters on every boot, which takes its time on slow media.
-pub fn iso_cluster_sectors(size: u64) -> u8 {
-    /// FAT32 needs 65525; the rest stands for the reserved sectors and the tables.
-    const CLUSTERS: u64 = 65525 + 2048;
-    [8, 4, 2].into_iter().find(|&sectors| size / 512 / u64::from(sectors) >= CLUSTERS).unwrap_or(1)
-}
-
 /// An ISO's volume set identifier, which names the version.
 pub fn iso_volume_set_id(version: &TalosVersion) -> String {
     format!("Talos-{version}")
@@ -94,10 +77,5 @@ mod tests {
         ] {
             assert_eq!(iso_volume_id(&version.parse().unwrap()), id);
         }
-        assert_eq!(iso_size([1, MIB, MIB + 1]), Some(14 * MIB));
-        assert_eq!(iso_size([u64::MAX]), None);
-        let clusters =
-            [33, 65, 66, 131, 132, 263, 264, 2000].map(|mib| iso_cluster_sectors(mib * MIB));
-        assert_eq!(clusters, [1, 1, 2, 2, 4, 4, 8, 8]);
     }
 }

@@ -2,19 +2,44 @@
 
 use super::{Arch, Quirk, TalosVersion};
 use crate::formats::{cmdline::Cmdline, grub::Platform, xfs::Kernel};
+use uuid::Uuid;
 
-/// Where GRUB finds its directory: on BOOT, the third partition of each layout that has one.
-pub const PREFIX: &str = "(hd0,gpt3)/grub";
+/// Where GRUB's files lie on a medium, and what it needs to find them.
+#[derive(Debug)]
+pub struct Files {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The initramfs.
+    pub initramfs: &'static str,
+    /// GRUB's configuration.
+    pub config: &'static str,
+    /// Where GRUB finds its directory.
+    pub prefix: &'static str,
+    /// The modules for the file systems it may read.
+    file_systems: &'static [&'static str],
+}
 
-/// The kernel on BOOT. `A` is the first of the two slots that upgrades take turns in.
-pub const KERNEL: &str = "A/vmlinuz";
-/// The initramfs on BOOT.
-pub const INITRAMFS: &str = "A/initramfs.xz";
-/// GRUB's configuration on BOOT.
-pub const CONFIG: &str = "grub/grub.cfg";
+/// On a disk's partition BOOT, which is the third of each layout that has one. `A` is the first
+/// of the two slots that upgrades take turns in.
+pub const DISK: Files = Files {
+    kernel: "A/vmlinuz",
+    initramfs: "A/initramfs.xz",
+    config: "grub/grub.cfg",
+    prefix: "(hd0,gpt3)/grub",
+    file_systems: &["ext2", "fat", "xfs"],
+};
 
-/// What a kernel command line ends with where the menu offers to reset the machine.
-const RESET: &str = "talos.experimental.wipe=system:EPHEMERAL,STATE";
+/// On an ISO, which a BIOS starts GRUB from: it looks on the disk it is started from.
+pub const ISO: Files = Files {
+    kernel: "boot/vmlinuz",
+    initramfs: "boot/initramfs.xz",
+    config: "boot/grub/grub.cfg",
+    prefix: "/boot/grub",
+    file_systems: &["iso9660"],
+};
+
+/// GRUB for a BIOS on an ISO, under the name GRUB's own tools give it.
+pub const ISO_BIOS_IMAGE: &str = "boot/grub/i386-pc/eltorito.img";
 
 /// The directory with GRUB's files for `platform` in the release image.
 pub fn directory(platform: Platform) -> String {
@@ -37,33 +62,43 @@ pub fn efi_platform(arch: Arch) -> Platform {
     }
 }
 
-/// The modules that are asked for in a core image; others come because these need them.
-pub fn modules(platform: Platform) -> Vec<&'static str> {
-    let mut modules = vec![
-        "part_gpt",
-        "ext2",
-        "fat",
-        "xfs",
-        "normal",
-        "configfile",
-        "linux",
-        "boot",
-        "search",
-        "search_fs_uuid",
-        "search_fs_file",
-        "ls",
-        "cat",
-        "echo",
-        "test",
-        "help",
-        "reboot",
-        "halt",
-        "all_video",
-    ];
-    if platform == Platform::I386Pc {
-        modules.extend(["biosdisk", "part_msdos"]);
+impl Files {
+    /// The modules that are asked for in a core image; others come because these need them.
+    pub fn modules(&self, platform: Platform) -> Vec<&'static str> {
+        let mut modules = vec!["part_gpt"];
+        modules.extend(self.file_systems);
+        modules.extend([
+            "normal",
+            "configfile",
+            "linux",
+            "boot",
+            "search",
+            "search_fs_uuid",
+            "search_fs_file",
+            "ls",
+            "cat",
+            "echo",
+            "test",
+            "help",
+            "reboot",
+            "halt",
+            "all_video",
+        ]);
+        if platform == Platform::I386Pc {
+            modules.extend(["biosdisk", "part_msdos"]);
+        }
+        modules
     }
-    modules
+}
+
+/// The file by which GRUB for UEFI knows an ISO: firmware starts it from a volume of its own.
+pub fn marker(id: Uuid) -> String {
+    format!(".disk/{id}.uuid")
+}
+
+/// What GRUB for UEFI does first on an ISO: it looks for the volume with the file `marker`.
+pub fn find_iso(marker: &str) -> String {
+    format!("search --no-floppy --file --set=root /{marker}\nset prefix=($root){}\n", ISO.prefix)
 }
 
 /// The features of BOOT's file system.
@@ -78,32 +113,64 @@ pub fn boot_features(version: &TalosVersion) -> Kernel {
     .unwrap_or(Kernel::Linux6_1)
 }
 
-/// The command lines of the menu: the plain start's, and the reset's where there is one.
-pub fn cmdlines(version: &TalosVersion, cmdline: &Cmdline) -> Vec<String> {
-    let mut lines = vec![cmdline.to_string()];
-    if version.has(Quirk::ResetMenuEntry) {
-        lines.push(format!("{cmdline} {RESET}"));
-    }
-    lines
-}
-
 /// grub.cfg of a disk. Talos reads it back when it is upgraded, by the form it writes itself: the
 /// slot is the first letter of an entry's name, `linux` and `initrd` stand once in each.
 pub fn disk_config(version: &TalosVersion, cmdline: &Cmdline) -> String {
     let first = format!("A - Talos {version}");
-    let names = [first.as_str(), "Reset Talos installation and return to maintenance mode"];
-    let entries = names.into_iter().zip(cmdlines(version, cmdline)).map(|(name, cmdline)| {
-        let cmdline = quote(&cmdline);
-        format!(
-            "menuentry \"{name}\" {{\n  set gfxmode=auto\n  set gfxpayload=text\n  \
-             linux /{KERNEL} {cmdline}\n  initrd /{INITRAMFS}\n}}\n"
-        )
-    });
+    let reset = Entry {
+        name: "Reset Talos installation and return to maintenance mode",
+        cmdline: format!("{cmdline} talos.experimental.wipe=system:EPHEMERAL,STATE"),
+    };
+    let start = Entry { name: &first, cmdline: cmdline.to_string() };
+    let entries = entries(version, [start, reset]);
+    let entries = entries.map(|entry| entry.text(&DISK, "  "));
     let head = format!(
         "set default=\"{first}\"\n\nset timeout=3\n\ninsmod all_video\n\n\
          terminal_input console\nterminal_output console\n\n"
     );
     std::iter::once(head).chain(entries).collect()
+}
+
+/// grub.cfg of an ISO.
+pub fn iso_config(version: &TalosVersion, cmdline: &Cmdline) -> String {
+    let reset = Entry {
+        name: "Reset Talos installation",
+        cmdline: format!("{cmdline} talos.experimental.wipe=system"),
+    };
+    let start = Entry { name: "Talos ISO", cmdline: cmdline.to_string() };
+    let head = "set default=0\nset timeout=3\n\ninsmod all_video\n\n\
+                terminal_input console\nterminal_output console\n";
+    let entries = entries(version, [start, reset]);
+    let entries = entries.map(|entry| format!("\n{}", entry.text(&ISO, "\t")));
+    std::iter::once(head.to_owned()).chain(entries).collect()
+}
+
+/// A menu entry.
+struct Entry<'a> {
+    name: &'a str,
+    cmdline: String,
+}
+
+/// The entries that menus of `version` have.
+fn entries<'a>(
+    version: &TalosVersion,
+    [start, reset]: [Entry<'a>; 2],
+) -> impl Iterator<Item = Entry<'a>> {
+    let reset = version.has(Quirk::ResetMenuEntry).then_some(reset);
+    std::iter::once(start).chain(reset)
+}
+
+impl Entry<'_> {
+    fn text(&self, files: &Files, indent: &str) -> String {
+        let lines = [
+            "set gfxmode=auto".to_owned(),
+            "set gfxpayload=text".to_owned(),
+            format!("linux /{} {}", files.kernel, quote(&self.cmdline)),
+            format!("initrd /{}", files.initramfs),
+        ];
+        let lines: String = lines.iter().map(|line| format!("{indent}{line}\n")).collect();
+        format!("menuentry \"{}\" {{\n{lines}}}\n", self.name)
+    }
 }
 
 /// A backslash before each character that means something to GRUB (its manual, "Quoting").
@@ -129,16 +196,19 @@ pub fn altered(cmdline: &str) -> Option<String> {
     ))
 }
 
-/// The command line of the first entry of a grub.cfg, as [`disk_config`] writes it.
-pub fn cmdline(config: &str) -> Option<String> {
-    let line = config.lines().find_map(|line| line.trim_start().strip_prefix("linux "))?;
-    let (_, quoted) = line.trim_start().split_once(' ')?;
-    let mut line = String::new();
-    let mut letters = quoted.chars();
-    while let Some(letter) = letters.next() {
-        line.extend(if letter == '\\' { letters.next() } else { Some(letter) });
-    }
-    Some(line)
+/// The command lines of a grub.cfg's entries, as [`disk_config`] and [`iso_config`] write them.
+pub fn cmdlines(config: &str) -> Vec<String> {
+    let lines = config.lines().filter_map(|line| line.trim_start().strip_prefix("linux "));
+    let unquoted = |line: &str| {
+        let (_, quoted) = line.trim_start().split_once(' ')?;
+        let mut line = String::new();
+        let mut letters = quoted.chars();
+        while let Some(letter) = letters.next() {
+            line.extend(if letter == '\\' { letters.next() } else { Some(letter) });
+        }
+        Some(line)
+    };
+    lines.filter_map(unquoted).collect()
 }
 
 #[cfg(test)]
@@ -172,11 +242,25 @@ menuentry "Reset Talos installation and return to maintenance mode" {
 }
 "#;
         assert_eq!(config, expected);
-        assert_eq!(cmdline(&config), Some(line.to_string()));
+        let reset = format!("{line} talos.experimental.wipe=system:EPHEMERAL,STATE");
+        assert_eq!(cmdlines(&config), [line.to_string(), reset]);
         assert!(altered("a=1 b=${c}").is_none());
         assert!(altered(&line.to_string()).unwrap().contains(r#"v="b\c" arrives"#));
-        let old = disk_config(&"1.3.7".parse().unwrap(), &line);
-        assert_eq!(old.matches("menuentry").count(), 1);
+        let config = iso_config(&"1.11.0".parse().unwrap(), &line);
+        let expected = "set default=0\nset timeout=3\n\ninsmod all_video\n\n\
+            terminal_input console\nterminal_output console\n\n\
+            menuentry \"Talos ISO\" {\n\tset gfxmode=auto\n\tset gfxpayload=text\n\
+            \tlinux /boot/vmlinuz a=1 u=http://x/?m=\\$\\{mac\\}\\&v=\\\"b\\\\c\\\"\n\
+            \tinitrd /boot/initramfs.xz\n}\n\n\
+            menuentry \"Reset Talos installation\" {\n";
+        assert!(config.starts_with(expected), "{config}");
+        assert!(
+            config.ends_with(" talos.experimental.wipe=system\n\tinitrd /boot/initramfs.xz\n}\n")
+        );
+        for config in [disk_config, iso_config] {
+            let old = config(&"1.3.7".parse().unwrap(), &line);
+            assert_eq!(cmdlines(&old), [line.to_string()]);
+        }
     }
 
     #[test]

@@ -84,6 +84,9 @@ fn every_plan_is_the_one_agreed_on() {
     for (name, request) in [
         ("iso-amd64", iso("amd64")),
         ("iso-arm64", iso("arm64")),
+        ("iso-dual-boot", base("iso", "amd64", "v1.11.0", meta)),
+        ("iso-grub-1.9", base("iso", "amd64", "v1.9.0", "")),
+        ("iso-grub-arm64", base("iso", "arm64", "v1.9.0", "")),
         ("iso-nocloud", format!("arch: amd64\nversion: v1.12.0\n{nocloud}")),
         ("metal-512", disk("amd64", 512, "")),
         ("metal-4096", disk("arm64", 4096, meta)),
@@ -120,11 +123,11 @@ fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
         ("iso", "1.1.0", "", Unsupported, "Talos v1.1.0 is not supported, only v1.2.0 and later"),
         (
             "iso",
-            "1.9.5",
+            "1.4.0",
             "isoOptions: {bootloader: sd-boot}",
             Unsupported,
-            "the ISO of Talos v1.9.5 boots through GRUB, which is not supported yet: ask for \
-             --output-kind uki, or for Talos v1.10.0 or later",
+            "bootloader sd-boot: Talos v1.4.0 has no unified kernel image to boot: ask for \
+             --bootloader grub, or for Talos v1.5.0 or later",
         ),
         (
             "metal",
@@ -133,14 +136,6 @@ fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
             Unsupported,
             "bootloader sd-boot: Talos v1.4.8 has no unified kernel image to boot: ask for \
              --bootloader grub, or for Talos v1.5.0 or later",
-        ),
-        (
-            "iso",
-            "1.12.0",
-            "isoOptions: {bootloader: dual-boot}",
-            Unsupported,
-            "bootloader dual-boot: the ISO of Talos v1.12.0 boots through GRUB, which is not \
-             supported yet: ask for --bootloader sd-boot, which boots on UEFI",
         ),
         ("metal-uki", "1.4.0", "", Unsupported, "Talos v1.4.0 has no unified kernel image"),
         (

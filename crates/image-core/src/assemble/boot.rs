@@ -1,0 +1,59 @@
+//! What boots a medium, made: its EFI system partition, and GRUB.
+
+use super::{Context, assets::Assets, esp, grub, grub::Bios, initramfs, uki};
+use crate::{
+    blob::Blob,
+    error::Result,
+    plan::{Boot, Plan},
+    tree::Tree,
+};
+
+/// What boots a medium.
+pub(super) struct Parts {
+    /// The EFI system partition.
+    pub(super) esp: Blob,
+    /// GRUB for a BIOS.
+    pub(super) bios: Option<Bios>,
+    /// GRUB's files; none without GRUB.
+    pub(super) files: Option<Tree>,
+}
+
+/// Makes what `boot` says: `image` is GRUB's for a BIOS, `sector` the bytes of a sector.
+pub(super) fn assemble(
+    boot: &Boot,
+    image: grub::Image,
+    sector: u32,
+    plan: &Plan,
+    assets: &Assets,
+    cx: &Context<'_>,
+) -> Result<Parts> {
+    let bios = |grub: &crate::plan::Grub| {
+        grub.bios.as_ref().map(|core| Bios::new(core, image, assets)).transpose()
+    };
+    // What is cheap to check comes before anything is compressed.
+    Ok(match boot {
+        Boot::SdBoot { uki, esp } => {
+            let boot_manager = assets.program("systemd-boot", &esp.boot_manager)?;
+            let uki = uki::assemble(uki, plan, assets, cx)?;
+            let esp = esp::volume(esp, &boot_manager, &uki, sector, plan)?;
+            Parts { esp, bios: None, files: None }
+        }
+        Boot::DualBoot { uki, esp, grub } => {
+            let boot_manager = assets.program("systemd-boot", &esp.boot_manager)?;
+            let bios = bios(grub)?;
+            let uki = uki::assemble(uki, plan, assets, cx)?;
+            let esp = esp::volume(esp, &boot_manager, &uki, sector, plan)?;
+            let files = grub::files(grub, uki.kernel, uki.initramfs)?;
+            Parts { esp, bios, files: Some(files) }
+        }
+        Boot::Grub { kernel, initramfs, esp, grub } => {
+            let program = grub::program(&esp.core, plan, assets)?;
+            let bios = bios(grub)?;
+            let (kernel, _) = assets.kernel(kernel)?;
+            let initramfs = initramfs::assemble(initramfs, plan, assets, cx)?;
+            let esp = esp::grub_volume(esp, program, sector, plan)?;
+            let files = grub::files(grub, kernel, initramfs)?;
+            Parts { esp, bios, files: Some(files) }
+        }
+    })
+}

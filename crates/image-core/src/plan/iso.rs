@@ -1,0 +1,38 @@
+//! An ISO, and what boots it.
+
+use super::{
+    Boot, Iso,
+    boot::{Medium, Parts},
+    seed,
+};
+use crate::talos::{
+    esp, grub,
+    profile::{Bootloader, EnrollKeys},
+};
+
+/// The ISO that `bootloader` boots; names and numbers are `subject`'s.
+pub(super) fn iso(parts: Parts<'_>, bootloader: Bootloader, subject: &str) -> Iso {
+    let version = &parts.target.version;
+    let marker = grub::marker(seed::uuid(subject, "iso marker"));
+    let medium = Medium {
+        boot_path: esp::iso_boot_path(parts.target.arch),
+        loader_conf: esp::loader_conf(Some(EnrollKeys::Off)),
+        random_seed: true,
+        volume_id: seed::volume_id(subject, "esp"),
+        esp_size: None,
+        files: &grub::ISO,
+        grub_config: grub::iso_config(version, parts.arguments),
+        efi_config: Some(grub::find_iso(&marker)),
+    };
+    let (volume_id, volume_set_id) = (esp::iso_volume_id(version), esp::iso_volume_set_id(version));
+    let boot = parts.boot(bootloader, medium);
+    Iso {
+        marker_path: matches!(boot, Boot::Grub { .. }).then_some(marker),
+        boot,
+        volume_id,
+        volume_set_id,
+        disk_guid: seed::uuid(subject, "iso disk"),
+        esp_guid: seed::uuid(subject, "iso esp"),
+        volume_guid: seed::uuid(subject, "iso volume"),
+    }
+}

@@ -115,6 +115,7 @@ fn a_bios_has_its_image_and_what_the_esp_holds_is_not_stored_again() {
     tree.insert(path("boot/grub/grub.cfg"), Node::file("menu", 0o644));
     tree.link(path("hard"), &path("boot/vmlinuz")).unwrap();
     let core = Blob::from(vec![3; 100_000]);
+    tree.insert(path("boot/eltorito.img"), Node::file(core.clone(), 0o644));
     let options = Volume { bios: Some(core.clone()), ..options(&tree, Some(Blob::concat(esp))) };
     let blob = volume(&options).unwrap();
     let found = read(&blob).unwrap();
@@ -124,6 +125,8 @@ fn a_bios_has_its_image_and_what_the_esp_holds_is_not_stored_again() {
     assert_eq!((bios.platform, bios.block, bios.sectors), (Platform::Bios, BIOS_BLOCK, 4));
     assert_eq!(blob.position_of(&core), Some(u64::from(BIOS_BLOCK) * BLOCK));
     assert_eq!(uefi.platform, Platform::Uefi);
+    let listed = found.tree.file("boot/eltorito.img").unwrap();
+    assert_eq!(blob.position_of(listed), Some(u64::from(BIOS_BLOCK) * BLOCK));
     let start = u64::from(uefi.block) * BLOCK;
     let place = |name: &str| blob.position_of(found.tree.file(name).unwrap()).unwrap();
     assert_eq!((place("boot/vmlinuz"), place("hard")), (start + 2048, start + 2048));
@@ -135,7 +138,7 @@ fn a_bios_has_its_image_and_what_the_esp_holds_is_not_stored_again() {
     let mounted = read(&disk.disk.partitions[0].content).unwrap();
     let files: Vec<_> = mounted.tree.iter().filter(|(.., node)| node.content().is_some()).collect();
     let names: Vec<_> = files.iter().map(|(path, ..)| path.as_str()).collect();
-    assert_eq!(names, ["boot/grub/grub.cfg", "boot/initramfs.xz"]);
+    assert_eq!(names, ["boot/eltorito.img", "boot/grub/grub.cfg", "boot/initramfs.xz"]);
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub struct Esp {
 }
 
 /// Lays the volume out. Contents are placed, not copied. Two names of one inode share theirs, and
-/// a file whose content [stands](Blob::position_of) in the ESP at a block's start shares that.
+/// a file whose content [stands](Blob::position_of) in a boot image at a block's start shares that.
 ///
 /// With an ESP the first partition of the USB stick starts at block 16 and is a volume too, with
 /// descriptors and directories of its own, so that it can be mounted as such. It ends where the
@@ -85,9 +85,13 @@ pub fn volume(volume: &Volume<'_>) -> Result<Blob> {
     let descriptors = [0, 1].map(|_| layout.reserve(DESCRIPTORS * BLOCK, BLOCK));
     let catalogue = layout.reserve(BLOCK, BLOCK);
     let mut boot = Vec::new();
+    let mut files = BTreeMap::new();
     if let Some(image) = &volume.bios {
-        let at = block(layout.append(image.clone(), BLOCK))?;
-        boot.push(BootEntry::loader(at, image));
+        let at = layout.append(image.clone(), BLOCK);
+        boot.push(BootEntry::loader(block(at)?, image));
+        for (ino, position) in shared(volume.tree, image) {
+            files.insert(ino, block(at + position)?);
+        }
     }
 
     let shared = volume.esp.as_ref().map(|esp| shared(volume.tree, &esp.content));
@@ -109,7 +113,7 @@ pub fn volume(volume: &Volume<'_>) -> Result<Blob> {
             hierarchies.push((base, hierarchy, at));
         }
     }
-    let mut files = place_files(&own, &mut layout)?;
+    place_files(&own, &mut files, &mut layout)?;
     let mut end = layout.reserve(0, BLOCK);
     if let Some(esp) = &volume.esp {
         let at = layout.append(esp.content.padded_to(BLOCK), ESP_ALIGN);
@@ -153,9 +157,9 @@ pub fn volume(volume: &Volume<'_>) -> Result<Blob> {
     layout.seal(end).map_err(|overlap| Error::overlap(FORMAT, overlap))
 }
 
-/// The files whose content stands at a block's start in the ESP: where, in bytes.
-fn shared(tree: &Tree, esp: &Blob) -> BTreeMap<Ino, u64> {
-    let position = |node: &Node| esp.position_of(node.content()?);
+/// The files whose content stands at a block's start in `image`: where, in bytes.
+fn shared(tree: &Tree, image: &Blob) -> BTreeMap<Ino, u64> {
+    let position = |node: &Node| image.position_of(node.content()?);
     tree.iter()
         .filter_map(|(_, ino, node)| Some((ino, position(node)?)))
         .filter(|(_, position)| position.is_multiple_of(BLOCK))
@@ -169,17 +173,16 @@ fn block(offset: u64) -> Result<u32> {
     })
 }
 
-/// Places each inode's content and says in which block; empty ones have none.
-fn place_files(tree: &Tree, layout: &mut Layout) -> Result<BTreeMap<Ino, u32>> {
-    let mut blocks = BTreeMap::new();
+/// Places each inode's content that is not on the volume yet; empty ones have no block.
+fn place_files(tree: &Tree, files: &mut BTreeMap<Ino, u32>, layout: &mut Layout) -> Result<()> {
     for (_, ino, node) in tree.iter() {
         if let Some(content) = node.content().filter(|content| !content.is_empty())
-            && let Entry::Vacant(entry) = blocks.entry(ino)
+            && let Entry::Vacant(entry) = files.entry(ino)
         {
             entry.insert(block(layout.append(content.clone(), BLOCK))?);
         }
     }
-    Ok(blocks)
+    Ok(())
 }
 
 /// How the image looks to whom it is a disk.

@@ -141,6 +141,14 @@ pub fn cmdline(config: &str) -> Option<String> {
     Some(line)
 }
 
+/// The files that the entries of a grub.cfg load: kernels and initramfs, with a leading slash.
+pub fn loads(config: &str) -> impl Iterator<Item = &str> {
+    config.lines().filter_map(|line| {
+        let (command, rest) = line.trim_start().split_once(' ')?;
+        ["linux", "initrd"].contains(&command).then(|| rest.split_whitespace().next())?
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +181,8 @@ menuentry "Reset Talos installation and return to maintenance mode" {
 "#;
         assert_eq!(config, expected);
         assert_eq!(cmdline(&config), Some(line.to_string()));
+        let loaded: Vec<_> = loads(&config).take(3).collect();
+        assert_eq!(loaded, ["/A/vmlinuz", "/A/initramfs.xz", "/A/vmlinuz"]);
         assert!(altered("a=1 b=${c}").is_none());
         assert!(altered(&line.to_string()).unwrap().contains(r#"v="b\c" arrives"#));
         let old = disk_config(&"1.3.7".parse().unwrap(), &line);

@@ -18,6 +18,7 @@ const TEXTS: u32 = 3;
 const RELOCATIONS: u32 = 4;
 pub(super) const ZEROS: u32 = 8;
 pub(super) const DATA: u64 = 2;
+#[cfg(test)]
 pub(super) const VARIABLES: u64 = 3;
 pub(super) const CODE: u64 = 6;
 

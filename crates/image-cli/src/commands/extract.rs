@@ -9,7 +9,8 @@ use anyhow::Context;
 use image_core::{
     blob::Blob,
     error::{Error, ErrorKind},
-    examine::{self, Part},
+    events::Event,
+    examine::{self, Part, Parts},
     nearest::nearest,
     tree::TreePath,
 };
@@ -17,8 +18,11 @@ use image_core::{
 /// Lists the parts of a medium, or writes the chosen ones down.
 pub(crate) fn run(args: &Extract, render: &dyn Render) -> anyhow::Result<()> {
     let medium = || args.file.display().to_string();
-    let parts =
+    let Parts { parts, flaws, .. } =
         examine::parts(&Blob::open(&args.file).map_err(Error::from)?).with_context(medium)?;
+    for message in &flaws {
+        render.on(&Event::Warning { subject: &medium(), message });
+    }
     if args.parts.is_empty() && !args.all {
         return Ok(render.parts(&parts)?);
     }

@@ -75,6 +75,7 @@ fn disk(disk: &Disk) -> [Field; 2] {
 fn iso(text: &mut Text, medium: [Field; 3], iso: &Iso) {
     let names = [("volume", iso.volume_id.clone()), ("volume set", iso.volume_set_id.clone())];
     text.fields(&with(medium, names));
+    flaws(text, &iso.flaws);
     let columns = [Left("firmware"), Right("offset"), Right("size")];
     table(text, "El Torito boot entries", columns, &iso.boot_entries, |it: &BootEntry| {
         [it.platform.clone(), it.offset.to_string(), size(it.size)]

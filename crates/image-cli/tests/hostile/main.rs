@@ -5,6 +5,7 @@
 #![expect(clippy::too_many_lines, reason = "tables")]
 
 mod extensions;
+mod grub;
 mod media;
 mod parts;
 mod requests;

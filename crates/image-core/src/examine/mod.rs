@@ -11,7 +11,7 @@ mod uki;
 mod volume;
 
 pub use identify::Medium;
-pub use parts::{Part, parts};
+pub use parts::{Part, Parts, parts};
 
 use crate::{blob::Blob, error::Result};
 use report::Report;
@@ -20,10 +20,11 @@ use report::Report;
 /// memory does not grow with its size.
 ///
 /// # Errors
-/// It is none of the media this crate writes, or it is damaged: where and how.
+/// It is none of the media this crate writes, or it is damaged where its structure begins: where
+/// and how. What is damaged inside a disk or an ISO is among its flaws.
 pub fn inspect(file: &Blob) -> Result<Report> {
     let medium = match Medium::open(file)? {
-        Medium::Disk(disk) => report::Medium::Disk(volume::disk(&disk)?),
+        Medium::Disk(disk) => report::Medium::Disk(volume::disk(file, &disk)?),
         Medium::Iso(iso) => report::Medium::Iso(volume::iso(file, &iso)?),
         Medium::Uki(contents) => report::Medium::Uki(Box::new(uki::describe(&contents)?)),
         Medium::Kernel(kernel) => report::Medium::Kernel(uki::kernel(&kernel, file.len())),

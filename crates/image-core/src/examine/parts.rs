@@ -5,8 +5,9 @@ use crate::{
     blob::Blob,
     error::{During, Result},
     formats::{
-        gpt, initramfs,
+        initramfs,
         uki::{Contents, Section},
+        xfs,
     },
     talos::grub,
 };
@@ -27,12 +28,22 @@ pub struct Part {
     pub blob: Blob,
 }
 
+/// The pieces of a medium.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// The pieces, in the medium's order.
+    pub parts: Vec<Part>,
+    /// What is damaged, so that its pieces are missing.
+    pub flaws: Vec<String>,
+    names: BTreeSet<String>,
+}
+
 /// Every piece of a medium that can be extracted: the boot assets by their plain names, and
 /// under `esp/`, `partitions/`, `sections/` all there is, as it stands.
 ///
 /// # Errors
 /// As [`inspect`](super::inspect).
-pub fn parts(file: &Blob) -> Result<Vec<Part>> {
+pub fn parts(file: &Blob) -> Result<Parts> {
     let mut parts = Parts::default();
     match Medium::open(file)? {
         Medium::Disk(disk) => {
@@ -41,14 +52,18 @@ pub fn parts(file: &Blob) -> Result<Vec<Part>> {
                 let taken = parts.names.contains(&name);
                 let name = if taken { format!("partitions/{number}") } else { name };
                 parts.add(name, &partition.content);
-                parts.volume(&partition.content)?;
-                parts.boot_volume(partition)?;
+                let of = format!("partition {number} {}", partition.name);
+                if volume::is_boot(partition) {
+                    parts.boot_volume(&partition.content, &of)?;
+                } else {
+                    parts.volume(&partition.content, &of)?;
+                }
             }
         }
         Medium::Iso(iso) => {
             if let Some(esp) = volume::esp_of_iso(file, &iso) {
                 parts.add("esp.img", &esp);
-                parts.volume(&esp)?;
+                parts.volume(&esp, "EFI system partition")?;
             }
             for (path, _, node) in iso.tree.iter() {
                 if let Some(content) = node.content() {
@@ -61,7 +76,7 @@ pub fn parts(file: &Blob) -> Result<Vec<Part>> {
         Medium::Kernel(_) => parts.add("kernel", file),
         Medium::Cmdline(_) => parts.add("cmdline", file),
     }
-    Ok(parts.parts)
+    Ok(parts)
 }
 
 /// What a medium calls something, as one step of a path; `otherwise` where it has no such name.
@@ -70,12 +85,6 @@ fn component(name: &str, otherwise: &dyn ToString) -> String {
         "" | "." | ".." => otherwise.to_string(),
         name => name.replace(['/', '\0'], "_"),
     }
-}
-
-#[derive(Default)]
-struct Parts {
-    parts: Vec<Part>,
-    names: BTreeSet<String>,
 }
 
 impl Parts {
@@ -87,22 +96,31 @@ impl Parts {
         }
     }
 
-    fn volume(&mut self, content: &Blob) -> Result<()> {
-        let Some(volume) = volume::open_fat(content)? else { return Ok(()) };
+    /// What was read, or a flaw.
+    fn sound<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
+        volume::sound(read, &mut self.flaws)
+    }
+
+    /// The FAT volume `content`, called `of`.
+    fn volume(&mut self, content: &Blob, of: &str) -> Result<()> {
+        let read = volume::open_fat(content).during(|| of.to_owned());
+        let Some(volume) = self.sound(read)?.flatten() else { return Ok(()) };
         for (path, _, node) in volume.tree.iter() {
             let Some(content) = node.content() else { continue };
             self.add(format!("esp/{path}"), content);
             if let Some(contents) = uki::open(content) {
                 self.add("uki", content);
-                self.uki(&contents).during(|| path.to_string())?;
+                let taken = self.uki(&contents).during(|| format!("{of}: {path}"));
+                self.sound(taken)?;
             }
         }
         Ok(())
     }
 
-    /// An XFS volume, from which GRUB starts the kernel.
-    fn boot_volume(&mut self, partition: &gpt::Partition) -> Result<()> {
-        let Some(volume) = volume::open_boot(partition)? else { return Ok(()) };
+    /// The XFS volume `content`, called `of`, from which GRUB starts the kernel.
+    fn boot_volume(&mut self, content: &Blob, of: &str) -> Result<()> {
+        let read = xfs::read(content).during(|| of.to_owned());
+        let Some(volume) = self.sound(read)? else { return Ok(()) };
         for (path, _, node) in volume.tree.iter() {
             if let Some(content) = node.content() {
                 self.add(format!("boot/{path}"), content);
@@ -115,7 +133,8 @@ impl Parts {
         let initramfs = volume.tree.file(grub::DISK.initramfs);
         if let Some(content) = initramfs.filter(|_| !self.names.contains("initramfs")) {
             self.add("initramfs", content);
-            self.initramfs(content).during(|| grub::DISK.initramfs.to_owned())?;
+            let taken = self.initramfs(content).during(|| format!("{of}: {}", grub::DISK.initramfs));
+            self.sound(taken)?;
         }
         let config =
             volume.tree.file(grub::DISK.config).filter(|_| !self.names.contains("cmdline"));

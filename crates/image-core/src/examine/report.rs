@@ -51,7 +51,7 @@ pub struct Disk {
     /// The values in its META partition, sorted by key.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub meta: Vec<Meta>,
-    /// What is wrong with the table, though it could be read.
+    /// What is wrong with the table, though it could be read, and with what is on the disk.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flaws: Vec<String>,
 }
@@ -161,6 +161,9 @@ pub struct Iso {
     /// The EFI system partition an El Torito entry points at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub esp: Option<Volume>,
+    /// What is wrong with the files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<String>,
 }
 
 /// An El Torito boot entry.

@@ -3,8 +3,8 @@
 use super::{report, uki};
 use crate::{
     blob::{Blob, Extent},
-    error::{During, Result},
-    formats::{self, fat, gpt, grub, iso9660, xfs},
+    error::{During, ErrorKind, Result},
+    formats::{self, fat, gpt, grub, iso9660, pe, xfs},
     talos::{
         self,
         meta::{self, MetaValue},
@@ -16,8 +16,10 @@ use uuid::Uuid;
 /// The longest file that is shown as text, in bytes.
 const TEXT_LIMIT: u64 = 16 << 10;
 
-pub(super) fn disk(found: &gpt::Found) -> Result<report::Disk> {
+pub(super) fn disk(file: &Blob, found: &gpt::Found) -> Result<report::Disk> {
     let mut flaws = found.flaws.clone();
+    let partitions = partitions(found, true, &mut flaws)?;
+    flaws.extend(boot_record(file, found)?);
     let meta = match meta_values(found)? {
         Ok(values) => values,
         Err(damaged) => {
@@ -28,9 +30,47 @@ pub(super) fn disk(found: &gpt::Found) -> Result<report::Disk> {
     Ok(report::Disk {
         guid: found.disk.guid.to_string(),
         sector_size: found.disk.sector_size,
-        partitions: partitions(found, true)?,
+        partitions,
         meta: meta.into_iter().map(meta_value).collect(),
         flaws,
+    })
+}
+
+/// Takes what is damaged for a flaw, so that the rest can be shown. What the system does not
+/// read stays a failure.
+pub(super) fn sound<T>(read: Result<T>, flaws: &mut Vec<String>) -> Result<Option<T>> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Bug) => Err(error),
+        Err(error) => {
+            flaws.push(error.to_string());
+            Ok(None)
+        }
+    }
+}
+
+/// What keeps a BIOS from starting GRUB: the first sector has to name the sector in which the
+/// core image is, and so has the core image.
+fn boot_record(file: &Blob, found: &gpt::Found) -> Result<Option<String>> {
+    let named = grub::core_sector(&file.array(0)?);
+    let sector_size = u64::from(found.disk.sector_size);
+    let mut cores = found.numbers.iter().zip(&found.disk.partitions).filter_map(|(number, it)| {
+        let told = grub::bios_sector(&it.content)?;
+        Some((format!("partition {number} {}", it.name), it.start? / sector_size, told))
+    });
+    let Some((of, start, told)) = cores.next() else {
+        let what = "the boot record is GRUB's, and no partition has its core image";
+        return Ok(named.map(|_| what.to_owned()));
+    };
+    Ok(match named {
+        None => Some(format!("{of}: the boot record is not GRUB's: no BIOS starts it")),
+        Some(at) if at != start => {
+            Some(format!("{of}: the boot record starts GRUB in sector {at}, not {start}"))
+        }
+        Some(_) if told != Some(start) => {
+            Some(format!("{of}: the GRUB core image takes itself to be elsewhere than in {start}"))
+        }
+        Some(_) => None,
     })
 }
 
@@ -67,13 +107,14 @@ pub(super) fn iso(file: &Blob, found: &iso9660::Found) -> Result<report::Iso> {
             size: entry.content.len(),
         });
     }
+    let mut flaws = Vec::new();
     // An ISO need not be a disk as well.
     let partitions = match gpt::read(file) {
-        Ok(found) => partitions(&found, false)?,
+        Ok(found) => partitions(&found, false, &mut flaws)?,
         Err(_) => Vec::new(),
     };
     let esp = match esp_of_iso(file, found) {
-        Some(content) => fat_volume(&content)?,
+        Some(content) => fat_volume(&content, "EFI system partition", &mut flaws)?,
         None => None,
     };
     Ok(report::Iso {
@@ -81,8 +122,9 @@ pub(super) fn iso(file: &Blob, found: &iso9660::Found) -> Result<report::Iso> {
         volume_set_id: found.volume_set_id.clone(),
         boot_entries,
         partitions,
-        files: files(&found.tree)?,
+        files: files(&found.tree, "ISO 9660", &mut flaws)?,
         esp,
+        flaws,
     })
 }
 
@@ -97,13 +139,18 @@ pub(super) fn esp_of_iso(file: &Blob, found: &iso9660::Found) -> Option<Blob> {
     Some(partition.map_or_else(|| entry.content.clone(), |partition| partition.content))
 }
 
-fn partitions(found: &gpt::Found, look_inside: bool) -> Result<Vec<report::Partition>> {
+fn partitions(
+    found: &gpt::Found,
+    look_inside: bool,
+    flaws: &mut Vec<String>,
+) -> Result<Vec<report::Partition>> {
     let mut partitions = Vec::new();
     for (&number, partition) in found.numbers.iter().zip(&found.disk.partitions) {
         let content = &partition.content;
         let (volume, grub) = if look_inside {
-            let of = || format!("partition {number} {}", partition.name);
-            (volume(partition).during(of)?, grub_core(content).during(of)?)
+            let of = format!("partition {number} {}", partition.name);
+            let grub = grub_core(content).during(|| of.clone());
+            (volume(partition, &of, flaws)?, sound(grub, flaws)?.flatten())
         } else {
             (None, None)
         };
@@ -121,26 +168,44 @@ fn partitions(found: &gpt::Found, look_inside: bool) -> Result<Vec<report::Parti
     Ok(partitions)
 }
 
-/// The volume in `partition` that a machine boots from; none if there is none.
-fn volume(partition: &gpt::Partition) -> Result<Option<report::Volume>> {
-    let Some(volume) = open_boot(partition)? else { return fat_volume(&partition.content) };
+/// The volume in `partition`, called `of`, that a machine boots from; none if there is none.
+fn volume(
+    partition: &gpt::Partition,
+    of: &str,
+    flaws: &mut Vec<String>,
+) -> Result<Option<report::Volume>> {
+    if !is_boot(partition) {
+        return fat_volume(&partition.content, of, flaws);
+    }
+    let read = xfs::read(&partition.content).during(|| of.to_owned());
+    let Some(volume) = sound(read, flaws)? else { return Ok(None) };
+    flaws.extend(config(&volume.tree).map(|what| format!("{of}: {}: {what}", talos::grub::CONFIG)));
     Ok(Some(report::Volume {
         format: "XFS".to_owned(),
         label: volume.label.clone(),
         serial: Uuid::from_bytes(volume.uuid).to_string(),
-        files: files(&volume.tree)?,
+        files: files(&volume.tree, of, flaws)?,
     }))
 }
 
-/// Reads the XFS volume of BOOT. Others, of a disk that was in use, hold what is the machine's.
-pub(super) fn open_boot(partition: &gpt::Partition) -> Result<Option<xfs::Volume>> {
-    let content = &partition.content;
-    let mut magic = [0; 4];
-    let is_xfs = content.read_at(0, &mut magic).is_ok() && magic == *b"XFSB";
-    if !is_xfs || partition.name != talos::partitions::Partition::Boot.label() {
-        return Ok(None);
+/// What is wrong with the menu on BOOT.
+fn config(boot: &Tree) -> Option<String> {
+    let config = boot.file(talos::grub::CONFIG)?;
+    let Some(text) = text(config) else { return Some("it is no text (UTF-8)".to_owned()) };
+    let mut loads = talos::grub::loads(&text).peekable();
+    if loads.peek().is_none() {
+        return Some("it starts no kernel".to_owned());
     }
-    Ok(Some(xfs::read(content)?))
+    let missing = loads.find(|path| boot.file(path.trim_start_matches('/')).is_none())?;
+    Some(format!("it loads {missing}, which is not there"))
+}
+
+/// Whether it is the XFS volume BOOT. Others, of a disk that was in use, hold what is the
+/// machine's.
+pub(super) fn is_boot(partition: &gpt::Partition) -> bool {
+    let mut magic = [0; 4];
+    let is_xfs = partition.content.read_at(0, &mut magic).is_ok() && magic == *b"XFSB";
+    is_xfs && partition.name == talos::partitions::Partition::Boot.label()
 }
 
 /// The GRUB core image that `content` is; none if it is none.
@@ -153,9 +218,10 @@ fn grub_core(content: &Blob) -> Result<Option<report::Grub>> {
     Ok(Some(report::Grub { platform: platform.to_string(), version, prefix, modules, config }))
 }
 
-/// The FAT volume that `content` is; none if it is none.
-pub(super) fn fat_volume(content: &Blob) -> Result<Option<report::Volume>> {
-    let Some(volume) = open_fat(content)? else { return Ok(None) };
+/// The FAT volume that `content`, called `of`, is; none if it is none.
+fn fat_volume(content: &Blob, of: &str, flaws: &mut Vec<String>) -> Result<Option<report::Volume>> {
+    let read = open_fat(content).during(|| of.to_owned());
+    let Some(volume) = sound(read, flaws)?.flatten() else { return Ok(None) };
     let serial = volume.volume_id;
     Ok(Some(report::Volume {
         format: match volume.kind {
@@ -164,7 +230,7 @@ pub(super) fn fat_volume(content: &Blob) -> Result<Option<report::Volume>> {
         },
         label: volume.label.clone(),
         serial: format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff),
-        files: files(&volume.tree)?,
+        files: files(&volume.tree, of, flaws)?,
     }))
 }
 
@@ -184,33 +250,41 @@ pub(super) fn open_fat(content: &Blob) -> Result<Option<fat::Volume>> {
     }
 }
 
-fn files(tree: &Tree) -> Result<Vec<report::File>> {
+fn files(tree: &Tree, of: &str, flaws: &mut Vec<String>) -> Result<Vec<report::File>> {
     let mut files = Vec::new();
     for (path, _, node) in tree.iter() {
         if let Some(content) = node.content() {
-            files.push(file(path, content).during(|| path.to_string())?);
+            files.push(file(path, content, of, flaws)?);
         }
     }
     Ok(files)
 }
 
-fn file(path: &TreePath, content: &Blob) -> Result<report::File> {
-    let uki = match uki::open(content) {
-        Some(contents) => Some(Box::new(uki::describe(&contents)?)),
-        None => None,
-    };
+fn file(
+    path: &TreePath,
+    content: &Blob,
+    of: &str,
+    flaws: &mut Vec<String>,
+) -> Result<report::File> {
+    let named = || format!("{of}: {path}");
+    let uki = uki::open(content)
+        .map(|contents| uki::describe(&contents).during(named))
+        .map(|described| sound(described, flaws));
     let name = path.as_str().to_ascii_lowercase();
-    let text = if [".conf", ".cfg"].iter().any(|end| name.ends_with(end)) {
-        content.to_vec(TEXT_LIMIT).ok().and_then(|bytes| String::from_utf8(bytes).ok())
-    } else {
-        None
-    };
+    let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    if ends(&[".efi"]) {
+        sound(pe::Image::parse(content).during(named), flaws)?;
+    }
     Ok(report::File {
         path: path.to_string(),
         size: content.len(),
-        digest: content.digest()?,
-        uki,
-        grub: grub_core(content)?,
-        text,
+        digest: content.digest().during(named)?,
+        uki: uki.transpose()?.flatten().map(Box::new),
+        grub: sound(grub_core(content).during(named), flaws)?.flatten(),
+        text: if ends(&[".conf", ".cfg"]) { text(content) } else { None },
     })
+}
+
+fn text(content: &Blob) -> Option<String> {
+    content.to_vec(TEXT_LIMIT).ok().and_then(|bytes| String::from_utf8(bytes).ok())
 }

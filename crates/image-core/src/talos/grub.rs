@@ -211,6 +211,14 @@ pub fn cmdlines(config: &str) -> Vec<String> {
     lines.filter_map(unquoted).collect()
 }
 
+/// The files that the entries of a grub.cfg load: kernels and initramfs, with a leading slash.
+pub fn loads(config: &str) -> impl Iterator<Item = &str> {
+    config.lines().filter_map(|line| {
+        let (command, rest) = line.trim_start().split_once(' ')?;
+        ["linux", "initrd"].contains(&command).then(|| rest.split_whitespace().next())?
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +252,8 @@ menuentry "Reset Talos installation and return to maintenance mode" {
         assert_eq!(config, expected);
         let reset = format!("{line} talos.experimental.wipe=system:EPHEMERAL,STATE");
         assert_eq!(cmdlines(&config), [line.to_string(), reset]);
+        let loaded: Vec<_> = loads(&config).take(3).collect();
+        assert_eq!(loaded, ["/A/vmlinuz", "/A/initramfs.xz", "/A/vmlinuz"]);
         assert!(altered("a=1 b=${c}").is_none());
         assert!(altered(&line.to_string()).unwrap().contains(r#"v="b\c" arrives"#));
         let config = iso_config(&"1.11.0".parse().unwrap(), &line);

@@ -84,7 +84,7 @@ fn bytes(blob: &Blob) -> Vec<u8> {
 }
 
 fn parts(medium: &Blob) -> BTreeMap<String, Vec<u8>> {
-    let parts = examine::parts(medium).unwrap().into_iter();
+    let parts = examine::parts(medium).unwrap().parts.into_iter();
     // A partition may be gibibytes of nothing.
     parts
         .filter(|part| part.blob.len() < 1 << 26)
@@ -266,6 +266,93 @@ fn disks_with_grub() {
         assert!(parts["cmdline"].ends_with(b"u=http://x/?m=${mac}&s=1"));
         assert!(asset(arch, "initramfs.xz").starts_with(&parts["segments/1.cpio"]));
     }
+}
+
+/// What of a disk is damaged is told, and all else is shown.
+#[test]
+fn damage_to_grub_hides_nothing_else() {
+    let request = "baseProfileName: metal\narch: amd64\noutput: {outFormat: raw}";
+    let whole = build_of("v1.9.0", request, &Choices::default());
+    let Medium::Disk(sound) = examine::inspect(&whole).unwrap().medium else { panic!() };
+    assert_eq!(sound.flaws, [""; 0]);
+    let [efi, bios, boot, ..] = &sound.partitions[..] else { panic!() };
+    let find = |from: u64, text: &[u8]| {
+        let bytes = whole.slice(from..from + (32 << 20)).to_vec(32 << 20).unwrap();
+        from + bytes.windows(text.len()).position(|found| found == text).unwrap() as u64
+    };
+    let (menu, program) =
+        (find(boot.offset, b"  linux /A/vmlinuz "), find(efi.offset, b"mimg\0\0\0\0"));
+    let image = find(efi.offset, b"MZ");
+    let word = |at: u64| u32::from_le_bytes(whole.array(at).unwrap());
+    let unpacked = word(bios.offset + 512 + 12);
+    let cases: [(u64, &[u8], &str); 14] = [
+        (0x5c, &[9], "partition 2 BIOS: the boot record starts GRUB in sector"),
+        (0x180, b"BURG", "partition 2 BIOS: the boot record is not GRUB's"),
+        (bios.offset + 512, &[0; 5], "the boot record is GRUB's, and no partition has its core"),
+        (bios.offset + 0x1f4, &[9], "partition 2 BIOS: the GRUB core image takes itself to be"),
+        (bios.offset + 524, &[0xff; 4], "partition 2 BIOS: GRUB: at byte 524: it unpacks to more"),
+        (bios.offset + 524, &(unpacked + 9999).to_le_bytes(), "does not unpack to"),
+        (bios.offset + 520, &[0; 500], "partition 2 BIOS: GRUB: at byte"),
+        (program + 8, &[0xff; 4], "partition 1 EFI: EFI/boot/BOOTX64.efi: GRUB: at byte"),
+        (image + 0x3c, &[0xff; 4], "partition 1 EFI: EFI/boot/BOOTX64.efi: PE"),
+        (efi.offset + 11, &[0xff; 2], "partition 1 EFI: FAT"),
+        (boot.offset + 8, &[7], "partition 3 BOOT: XFS"),
+        (boot.offset + 4, &[0xff; 4], "partition 3 BOOT: XFS"),
+        (menu, &[0xff], "partition 3 BOOT: grub/grub.cfg: it is no text"),
+        (menu + 9, b"B", "partition 3 BOOT: grub/grub.cfg: it loads /B/vmlinuz, which is not"),
+    ];
+    for (at, new, says) in cases {
+        let disk = with_bytes(&whole, at, new);
+        let Medium::Disk(found) = examine::inspect(&disk).unwrap().medium else { panic!() };
+        assert!(
+            matches!(&found.flaws[..], [flaw] if flaw.contains(says)),
+            "{says}: {:?}",
+            found.flaws
+        );
+        for (before, after) in sound.partitions.iter().zip(&found.partitions) {
+            assert_eq!((&before.label, before.offset), (&after.label, after.offset));
+            if !says.contains(&before.label) {
+                let [before, after] = [before, after].map(|it| it.volume.as_ref());
+                assert_eq!(before.map(|it| it.files.len()), after.map(|it| it.files.len()));
+            }
+        }
+        let taken = examine::parts(&disk).unwrap();
+        assert!(taken.parts.iter().any(|part| part.name == "partitions/BOOT"));
+        assert_eq!(taken.flaws.is_empty(), !["FAT", "XFS"].iter().any(|it| says.contains(it)));
+    }
+    // Anywhere in what GRUB reads, bits that flip.
+    let mut seed = 1u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for round in 0..32 {
+        let (start, len) = [
+            (0, 446),
+            (bios.offset, 32 << 10),
+            (efi.offset, 2 << 20),
+            (boot.offset, [4 << 10, 64 << 10, 1 << 20][round / 4 % 3]),
+        ][round % 4];
+        let mut disk = whole.clone();
+        for _ in 0..=random(4) {
+            let at = start + random(len);
+            let [byte] = disk.array(at).unwrap();
+            disk = with_bytes(&disk, at, &[byte ^ 1 << random(8)]);
+        }
+        let taken = examine::parts(&disk).unwrap();
+        for label in ["EFI", "BIOS", "BOOT", "META"] {
+            assert!(taken.parts.iter().any(|it| it.name == format!("partitions/{label}")));
+        }
+        if round < 4 {
+            let Medium::Disk(found) = examine::inspect(&disk).unwrap().medium else { panic!() };
+            assert_eq!(found.partitions.len(), 4);
+        }
+    }
+}
+
+fn with_bytes(whole: &Blob, at: u64, new: &[u8]) -> Blob {
+    let end = at + new.len() as u64;
+    Blob::concat([whole.slice(0..at), new.to_vec().into(), whole.slice(end..whole.len())])
 }
 
 #[test]
@@ -509,12 +596,13 @@ fn garbage_behind_a_medium_does_not_hide_it() {
     ] {
         let longer = Blob::concat([medium.clone(), garbage.clone()]);
         let list = |medium: &Blob| -> Vec<_> {
-            examine::parts(medium).unwrap().into_iter().map(|part| part.name).collect()
+            examine::parts(medium).unwrap().parts.into_iter().map(|part| part.name).collect()
         };
         assert_eq!(list(&longer), list(&medium));
     }
     // The first table gone, the second still says what was there.
     let whole = disk(Arch::Amd64, 512);
     let headless = Blob::concat([Blob::zeros(2048), whole.slice(2048..whole.len())]);
-    assert_eq!(examine::parts(&headless).unwrap().len(), examine::parts(&whole).unwrap().len());
+    let count = |medium: &Blob| examine::parts(medium).unwrap().parts.len();
+    assert_eq!(count(&headless), count(&whole));
 }

@@ -34,7 +34,7 @@ const SEGMENT: [u8; 2] = 0x820u16.to_le_bytes();
 
 /// In `lzma_decompress.img`, 32 bits each: lengths of what follows, compressed and unpacked,
 /// and how many bytes of Reed-Solomon codes there are behind it.
-const PACKED_LEN: usize = 0x08;
+pub(super) const PACKED_LEN: usize = 0x08;
 pub(super) const UNPACKED_LEN: usize = 0x0c;
 const CODES_LEN: usize = 0x10;
 /// How much of a loader is looked at, in bytes; real ones have less than 3 KiB.

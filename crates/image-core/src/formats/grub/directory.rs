@@ -2,7 +2,7 @@
 
 use super::{
     Contents, GRUB, Platform,
-    elf::{Elf, Place},
+    elf::{Elf, Place, Section},
 };
 use crate::{
     blob::Blob,
@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const MODULE: &str = ".mod";
 const KERNEL: &str = "kernel.img";
+/// The section that every module with code has.
+const LICENCE: &str = ".module_license";
 /// A line for each module: its name, a colon, the names of those it needs.
 const DEPENDENCIES: &str = "moddep.lst";
 /// Shell variables with the version, where a distribution ships them.
@@ -164,13 +166,21 @@ impl Directory {
     pub(super) fn load(&self, contents: &Contents<'_>, exports: &[u8]) -> Result<Vec<Vec<u8>>> {
         let mut known = Names::of_kernel(exports);
         let mut modules = Vec::new();
+        let mut licences = Vec::new();
         for name in self.order(contents.modules)? {
             let file = format!("{name}{MODULE}");
             let bytes = self.file(&file)?;
-            self.check(name, &file, &bytes, &mut known)?;
+            let licence = self.check(name, &file, &bytes, &mut known)?;
+            licences.extend(licence.map(|is_writable| (file, is_writable)));
             modules.push(bytes);
         }
-        Ok(modules)
+        // Those of 2.14 are constant, those before were not.
+        let writable = licences.iter().filter(|(_, is_writable)| *is_writable).count();
+        let usual = writable * 2 > licences.len();
+        match licences.iter().find(|(_, is_writable)| *is_writable != usual) {
+            Some((file, _)) => Err(self.foreign(file, "most other modules were built otherwise")),
+            None => Ok(modules),
+        }
     }
 
     /// The names of `wanted` modules with all they need before them.
@@ -228,8 +238,15 @@ impl Directory {
 
     /// Whether a module's file belongs to this platform and to the rest of the directory: only
     /// `normal` bears a version, but modules of another one often need what is not here. GRUB
-    /// itself would find out when it boots, if at all.
-    fn check(&self, name: &str, file: &str, bytes: &[u8], known: &mut Names) -> Result<()> {
+    /// itself would find out when it boots, if at all. Gives whether its licence is writable; none
+    /// for a module without code, which is the same in all versions.
+    fn check(
+        &self,
+        name: &str,
+        file: &str,
+        bytes: &[u8],
+        known: &mut Names,
+    ) -> Result<Option<bool>> {
         let elf = self.parse(file, bytes)?;
         let texts = |section: &str| -> BTreeSet<&[u8]> {
             let texts = elf.find(section).unwrap_or_default().split(|&byte| byte == 0);
@@ -257,7 +274,11 @@ impl Directory {
             Some(version) if name == "normal" && !contains(bytes, version.as_bytes()) => {
                 Err(self.foreign(file, &format!("{VERSION} says {version}, which it is not")))
             }
-            _ => Ok(()),
+            _ => {
+                let has_code = |_: &&Section<'_>| !symbols.is_empty();
+                let licence = elf.sections.iter().find(|it| it.name == LICENCE).filter(has_code);
+                Ok(licence.map(Section::is_writable))
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ const WITH_ADDENDS: u32 = 4;
 const NO_BITS: u32 = 8;
 const WITHOUT_ADDENDS: u32 = 9;
 /// `sh_flags`.
+const WRITABLE: u64 = 1;
 const ALLOCATED: u64 = 2;
 const CODE: u64 = 4;
 /// The longest name that is read, in bytes.
@@ -54,6 +55,11 @@ impl Section<'_> {
     /// Whether it takes room in memory.
     pub(super) fn is_loaded(&self) -> bool {
         self.flags & ALLOCATED != 0
+    }
+
+    /// Whether what runs may change it.
+    pub(super) fn is_writable(&self) -> bool {
+        self.flags & WRITABLE != 0
     }
 
     /// Whether it is machine code.

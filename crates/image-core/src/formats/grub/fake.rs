@@ -18,6 +18,8 @@ const TEXTS: u32 = 3;
 const RELOCATIONS: u32 = 4;
 pub(super) const ZEROS: u32 = 8;
 pub(super) const DATA: u64 = 2;
+#[cfg(test)]
+pub(super) const VARIABLES: u64 = 3;
 pub(super) const CODE: u64 = 6;
 
 /// A directory of these modules (a name, and the names of those it needs, space between): the
@@ -82,6 +84,11 @@ fn kernel(platform: Platform) -> Vec<u8> {
 
 /// A module that uses the kernel and all modules it needs.
 pub(super) fn module(platform: Platform, name: &str, needs: &str) -> Vec<u8> {
+    module_of(platform, name, needs, DATA)
+}
+
+/// The same with these flags of the section that GRUB made constant in 2.14.
+pub(super) fn module_of(platform: Platform, name: &str, needs: &str, licence: u64) -> Vec<u8> {
     let texts: Vec<u8> =
         needs.split_whitespace().flat_map(|need| need.bytes().chain([0])).collect();
     let mut elf = Elf::new(platform, elf::RELOCATABLE);
@@ -89,6 +96,7 @@ pub(super) fn module(platform: Platform, name: &str, needs: &str) -> Vec<u8> {
     if name == "normal" {
         elf.add(".rodata", PROGRAM, DATA, 0, format!("GRUB %s\0{VERSION}\0").into_bytes());
     }
+    elf.add(".module_license", PROGRAM, licence, 0, b"LICENSE=GPLv3+\0".to_vec());
     elf.add(".moddeps", PROGRAM, 0, 0, texts);
     elf.add(".modname", PROGRAM, 0, 0, format!("{name}\0").into_bytes());
     let own = |name: &str| format!("grub_{name}_start");

@@ -22,7 +22,7 @@ pub use bios::{bios_partition, cd_image, cd_image_at, disk_image};
 pub use boot_record::{boot_record, core_sector, hybrid_boot_record};
 pub use directory::Directory;
 pub use efi::efi_image;
-pub use reader::{Core, CoreModule, is_core, read};
+pub use reader::{Core, CoreModule, bios_sector, is_core, read};
 
 use super::pe::Machine;
 use std::fmt;

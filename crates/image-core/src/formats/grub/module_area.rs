@@ -91,7 +91,10 @@ pub(super) fn read(bytes: &[u8], wide: bool) -> Result<Vec<Entry<'_>>, (usize, &
     let (Some(mut at), Some(end)) = (number(start_at), number(len_at)) else {
         return Err((0, "the module area's header is cut short"));
     };
-    let Some(area) = bytes.get(..end).filter(|_| at >= header_len(wide)) else {
+    if at < header_len(wide) || at > end {
+        return Err((start_at, "the modules do not start inside the module area"));
+    }
+    let Some(area) = bytes.get(..end) else {
         return Err((len_at, "the module area is longer than what holds it"));
     };
     let mut entries = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::{
     GRUB, Platform,
-    bios::{BLOCK, CORE_LIMIT, RUN_START, SECTOR, UNPACKED_LEN, unpacks_behind},
+    bios::{BLOCK, CORE_LIMIT, PACKED_LEN, RUN_START, SECTOR, UNPACKED_LEN, unpacks_behind},
     elf::{Elf, u32_at},
     lzma, module_area,
 };
@@ -56,6 +56,19 @@ pub fn is_core(file: &Blob) -> bool {
     bios_core(file).is_ok_and(|core| core.is_some()) || is_program()
 }
 
+/// The sector (see [`Core::sector`]) that the core image for a BIOS disk at the start of `file` has;
+/// none if it is no such image. The rest of it may be damaged.
+pub fn bios_sector(file: &Blob) -> Option<Option<u64>> {
+    let head = file.slice(0..(2 * SECTOR) as u64).to_vec(FILE_LIMIT).ok()?;
+    head.get(SECTOR..)?.starts_with(&JUMP).then(|| run_start(&head))
+}
+
+/// The sector of the first of what follows it, less one.
+fn run_start(head: &[u8]) -> Option<u64> {
+    let run = head.get(RUN_START..)?.first_chunk()?;
+    u64::from_le_bytes(*run).checked_sub(1)
+}
+
 /// Reads a core image: a file, or a BIOS boot partition with one in it.
 ///
 /// # Errors
@@ -100,8 +113,8 @@ fn read_bios(bytes: &[u8], start: usize) -> Result<Core> {
     let at = start + SECTOR;
     let broken = |at: usize, what: &str| Error::corrupt(GRUB, at as u64, what);
     let loader = bytes.get(at..).unwrap_or_default();
-    let len = u32_at(loader, UNPACKED_LEN).and_then(|len| usize::try_from(len).ok());
-    let len = len
+    let length = |at| u32_at(loader, at).and_then(|len| usize::try_from(len).ok());
+    let len = length(UNPACKED_LEN)
         .filter(|&len| len <= LIMIT)
         .ok_or_else(|| broken(at + UNPACKED_LEN, "it unpacks to more than can be right"))?;
     let behind = unpacks_behind(loader);
@@ -109,14 +122,16 @@ fn read_bios(bytes: &[u8], start: usize) -> Result<Core> {
         .and_then(|behind| loader.get(behind..))
         .ok_or_else(|| broken(at, "its loader does not tell where it unpacks from"))?;
     let packed_at = bytes.len() - packed.len();
+    let packed = length(PACKED_LEN)
+        .and_then(|len| packed.get(..len))
+        .ok_or_else(|| broken(at + PACKED_LEN, "what it unpacks reaches past its end"))?;
     let payload = lzma::decompress(packed, len)
         .ok_or_else(|| broken(packed_at, &format!("this does not unpack to {len} bytes")))?;
     let area = module_area::find(&payload)
         .ok_or_else(|| broken(packed_at, "what it unpacks to has no modules"))?;
-    let run = bytes.get(start + RUN_START..).and_then(|run| run.first_chunk());
     let core = Core {
         is_for_cd: start > 0,
-        sector: run.and_then(|run| u64::from_le_bytes(*run).checked_sub(1)),
+        sector: bytes.get(start..).and_then(run_start),
         ..Core::new(Platform::I386Pc)
     };
     let unpacked = |what| format!("in what it unpacks to, {what}");

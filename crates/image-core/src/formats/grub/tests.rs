@@ -172,7 +172,7 @@ type Change<'a> = &'a dyn Fn(&mut Tree);
 fn whatever_is_wrong_with_a_directory_is_told_with_the_file() {
     let pc = Platform::I386Pc;
     let path = |name: &str| TreePath::new(name).unwrap();
-    let cases: [(&str, Change<'_>, &str); 14] = [
+    let cases: [(&str, Change<'_>, &str); 16] = [
         ("kernel.img", &|tree| tree.remove(&path("kernel.img")), "it is missing"),
         ("moddep.lst", &|tree| tree.remove(&path("moddep.lst")), "it is missing"),
         ("diskboot.img", &|tree| tree.remove(&path("diskboot.img")), "it is missing"),
@@ -209,6 +209,16 @@ fn whatever_is_wrong_with_a_directory_is_told_with_the_file() {
                 put(tree, "fshelp.mod", &module);
             },
             "no module it needs has grub_register_newness, nor has kernel.img",
+        ),
+        (
+            "xfs.mod",
+            &|tree| put(tree, "xfs.mod", &fake::module_of(pc, "xfs", "fshelp", fake::VARIABLES)),
+            "most other modules were built otherwise; is it of another GRUB than",
+        ),
+        (
+            "xfs.mod",
+            &|tree| copy(tree, "xfs.mod", &self::tree(Platform::X86_64Efi)),
+            "it is not for i386-pc",
         ),
         (
             "normal.mod",

@@ -59,16 +59,42 @@ fn shows_all(said: &str) {
     assert!(line.split(' ').any(|word| word == "talos.image.test=a.b"), "{line}");
 }
 
-const ISO: [&str; 5] = ["iso", "--arch", "amd64", "--bootloader", "sd-boot"];
 const DISK: [&str; 5] = ["metal", "--bootloader", "sd-boot", "--out-format", "raw"];
 
 #[test]
-fn one_iso_boots_as_cd_as_disk_and_as_usb_stick() {
+fn one_iso_boots_as_cd_as_disk_and_as_usb_stick_on_a_bios_and_on_uefi() {
     let dir = tempfile::tempdir().unwrap();
-    let iso = media(dir.path(), &ISO, "ttyS0");
+    let iso = media(dir.path(), &["iso", "--arch", "amd64"], "ttyS0");
+    for firmware in [Firmware::Bios, Firmware::uefi(Arch::Amd64)] {
+        boots_on(firmware.clone(), Arch::Amd64, Medium::Cd(iso.clone()));
+        boots_on(firmware.clone(), Arch::Amd64, Medium::Disk(iso.clone(), 512));
+        boots_on(firmware, Arch::Amd64, Medium::Usb(iso.clone()));
+    }
+}
+
+#[test]
+fn an_iso_with_systemd_boot_alone_boots_as_cd_and_as_usb_stick() {
+    let dir = tempfile::tempdir().unwrap();
+    let iso = media(dir.path(), &["iso", "--arch", "amd64", "--bootloader", "sd-boot"], "ttyS0");
     boots(Arch::Amd64, Medium::Cd(iso.clone()));
-    boots(Arch::Amd64, Medium::Disk(iso.clone(), 512));
     boots(Arch::Amd64, Medium::Usb(iso));
+}
+
+#[test]
+fn an_iso_of_a_version_that_has_grub_only_boots_on_a_bios_and_on_uefi() {
+    let dir = tempfile::tempdir().unwrap();
+    let iso = media_of("v1.9.0", dir.path(), &["iso", "--arch", "amd64"], "ttyS0");
+    for firmware in [Firmware::Bios, Firmware::uefi(Arch::Amd64)] {
+        boots_on(firmware.clone(), Arch::Amd64, Medium::Cd(iso.clone()));
+        boots_on(firmware, Arch::Amd64, Medium::Usb(iso.clone()));
+    }
+}
+
+#[test]
+fn an_iso_with_grub_for_arm64_boots() {
+    let dir = tempfile::tempdir().unwrap();
+    let iso = media_of("v1.9.0", dir.path(), &["iso", "--arch", "arm64"], "ttyAMA0");
+    boots(Arch::Arm64, Medium::Cd(iso));
 }
 
 #[test]

@@ -16,12 +16,14 @@ use system_tests::{
 };
 
 /// Every kind of output, and whether time is in it.
-const KINDS: [(&[&str], bool); 9] = [
+const KINDS: [(&[&str], bool); 11] = [
     (&["metal", "--output-kind", "kernel"], false),
     (&["metal", "--output-kind", "initramfs"], true),
     (&["metal", "--output-kind", "cmdline"], false),
     (&["metal-uki"], true),
+    (&["iso"], true),
     (&["iso", "--bootloader", "sd-boot"], true),
+    (&["iso", "--bootloader", "grub"], true),
     (&["metal", "--bootloader", "sd-boot"], true),
     (&["metal"], true),
     (&["metal", "--bootloader", "grub"], true),

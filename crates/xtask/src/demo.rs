@@ -80,8 +80,7 @@ fn build(program: &Path, release: &Path, output: &Path, what: &[&str]) -> Result
     let mut arguments: Vec<OsString> = vec!["build".into()];
     arguments.extend(what.iter().map(Into::into));
     arguments.extend(["--talos-version", VERSION, "--arch", "amd64"].map(Into::into));
-    arguments.extend(["--bootloader", "sd-boot", "--source"].map(Into::into));
-    arguments.push(source);
+    arguments.extend(["--source".into(), source]);
     arguments.extend(["--extension", "intel-ucode"].map(Into::into));
     arguments.extend(["--extra-kernel-arg", "console=ttyS0", "--output"].map(Into::into));
     arguments.push(output.into());

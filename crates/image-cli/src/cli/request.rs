@@ -50,7 +50,7 @@ pub(crate) struct Medium {
     #[arg(long, value_name = "FORMAT", value_parser = words::out_formats(), hide_possible_values = true)]
     pub(crate) out_format: Option<String>,
 
-    /// Of a disk image dual-boot, sd-boot or grub; of an ISO sd-boot
+    /// What boots an ISO or a disk image: dual-boot, sd-boot or grub
     #[arg(long, value_name = "LOADER", value_parser = words::bootloaders(), hide_possible_values = true)]
     pub(crate) bootloader: Option<String>,
 

@@ -6,7 +6,7 @@ use super::*;
 fn what_is_built_is_whole_alone_and_opens_again() {
     let mirror = Mirror::new();
     for (args, name, kind) in [
-        (vec!["iso", "--bootloader", "sd-boot"], "metal-amd64.iso", "iso"),
+        (vec!["iso"], "metal-amd64.iso", "iso"),
         (
             vec!["metal", "--bootloader", "sd-boot", "--out-format", "raw"],
             "metal-amd64.raw",

@@ -10,6 +10,7 @@ use crate::{
         xfs,
     },
     talos::grub,
+    tree::Tree,
 };
 use std::collections::BTreeSet;
 
@@ -70,6 +71,7 @@ pub fn parts(file: &Blob) -> Result<Parts> {
                     parts.add(format!("iso/{path}"), content);
                 }
             }
+            parts.started_by_grub(&iso.tree, &grub::ISO, "ISO 9660")?;
         }
         Medium::Uki(contents) => parts.uki(&contents)?,
         Medium::Initramfs => parts.initramfs(file)?,
@@ -126,23 +128,25 @@ impl Parts {
                 self.add(format!("boot/{path}"), content);
             }
         }
-        if let Some(content) = volume.tree.file(grub::DISK.kernel) {
+        self.started_by_grub(&volume.tree, &grub::DISK, of)
+    }
+
+    /// What GRUB starts out of `tree`, called `of`. On a medium with two bootloaders the UKI has
+    /// it too, and it comes from there.
+    fn started_by_grub(&mut self, tree: &Tree, files: &grub::Files, of: &str) -> Result<()> {
+        if let Some(content) = tree.file(files.kernel) {
             self.add("kernel", content);
         }
-        // On a disk with two bootloaders this is the one in the UKI.
-        let initramfs = volume.tree.file(grub::DISK.initramfs);
+        let initramfs = tree.file(files.initramfs);
         if let Some(content) = initramfs.filter(|_| !self.names.contains("initramfs")) {
             self.add("initramfs", content);
-            let taken = self.initramfs(content).during(|| format!("{of}: {}", grub::DISK.initramfs));
+            let taken = self.initramfs(content).during(|| format!("{of}: {}", files.initramfs));
             self.sound(taken)?;
         }
-        let config =
-            volume.tree.file(grub::DISK.config).filter(|_| !self.names.contains("cmdline"));
-        if let Some(line) = config.and_then(|config| config.to_vec(CONFIG_LIMIT).ok()) {
-            let lines = grub::cmdlines(&String::from_utf8_lossy(&line)).into_iter();
-            self.parts.extend(
-                lines.take(1).map(|line| Part { name: "cmdline".to_owned(), blob: line.into() }),
-            );
+        let config = tree.file(files.config).and_then(|config| config.to_vec(CONFIG_LIMIT).ok());
+        let config = config.unwrap_or_default();
+        if let Some(line) = grub::cmdlines(&String::from_utf8_lossy(&config)).into_iter().next() {
+            self.add("cmdline", &line.into());
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ const TEXT_LIMIT: u64 = 16 << 10;
 pub(super) fn disk(file: &Blob, found: &gpt::Found) -> Result<report::Disk> {
     let mut flaws = found.flaws.clone();
     let partitions = partitions(found, true, &mut flaws)?;
-    flaws.extend(boot_record(file, found)?);
+    flaws.extend(boot_record(file, partition_cores(found))?);
     let meta = match meta_values(found)? {
         Ok(values) => values,
         Err(damaged) => {
@@ -49,17 +49,23 @@ pub(super) fn sound<T>(read: Result<T>, flaws: &mut Vec<String>) -> Result<Optio
     }
 }
 
-/// What keeps a BIOS from starting GRUB: the first sector has to name the sector in which the
-/// core image is, and so has the core image.
-fn boot_record(file: &Blob, found: &gpt::Found) -> Result<Option<String>> {
+/// A place where GRUB's core image for a BIOS is, or should be.
+struct Core {
+    of: String,
+    /// Its first sector, on a CD the one behind `cdboot.img`.
+    start: u64,
+    /// What it takes that to be; none if it is no core image.
+    told: Option<Option<u64>>,
+}
+
+/// What keeps a BIOS from starting GRUB: the first sector of a disk has to name the sector in
+/// which the core image is, and so has the core image.
+fn boot_record(file: &Blob, cores: impl IntoIterator<Item = Core>) -> Result<Option<String>> {
     let named = grub::core_sector(&file.array(0)?);
-    let sector_size = u64::from(found.disk.sector_size);
-    let mut cores = found.numbers.iter().zip(&found.disk.partitions).filter_map(|(number, it)| {
-        let told = grub::bios_sector(&it.content)?;
-        Some((format!("partition {number} {}", it.name), it.start? / sector_size, told))
-    });
-    let Some((of, start, told)) = cores.next() else {
-        let what = "the boot record is GRUB's, and no partition has its core image";
+    let found =
+        cores.into_iter().find_map(|core| core.told.map(|told| (core.of, core.start, told)));
+    let Some((of, start, told)) = found else {
+        let what = "the boot record is GRUB's, and its core image is nowhere";
         return Ok(named.map(|_| what.to_owned()));
     };
     Ok(match named {
@@ -71,6 +77,32 @@ fn boot_record(file: &Blob, found: &gpt::Found) -> Result<Option<String>> {
             Some(format!("{of}: the GRUB core image takes itself to be elsewhere than in {start}"))
         }
         Some(_) => None,
+    })
+}
+
+/// A disk's partitions, any of which may have a core image.
+fn partition_cores(found: &gpt::Found) -> impl Iterator<Item = Core> {
+    let sector_size = u64::from(found.disk.sector_size);
+    found.numbers.iter().zip(&found.disk.partitions).filter_map(move |(number, it)| {
+        Some(Core {
+            of: format!("partition {number} {}", it.name),
+            start: it.start? / sector_size,
+            told: grub::bios_sector(&it.content),
+        })
+    })
+}
+
+/// The images a BIOS starts of an ISO.
+fn boot_entry_cores(file: &Blob, found: &iso9660::Found) -> impl Iterator<Item = Core> {
+    let bios = found.boot.iter().filter(|entry| entry.platform == iso9660::Platform::Bios);
+    bios.map(|entry| {
+        let block = u64::from(entry.block);
+        Core {
+            of: "El Torito BIOS entry".to_owned(),
+            start: (block + 1) * 4,
+            // The entry says how much a BIOS loads, not how much there is.
+            told: grub::bios_sector(&file.slice(block * 2048..file.len())),
+        }
     })
 }
 
@@ -113,6 +145,8 @@ pub(super) fn iso(file: &Blob, found: &iso9660::Found) -> Result<report::Iso> {
         Ok(found) => partitions(&found, false, &mut flaws)?,
         Err(_) => Vec::new(),
     };
+    flaws.extend(boot_record(file, boot_entry_cores(file, found))?);
+    flaws.extend(menu(&found.tree, &talos::grub::ISO, "ISO 9660"));
     let esp = match esp_of_iso(file, found) {
         Some(content) => fat_volume(&content, "EFI system partition", &mut flaws)?,
         None => None,
@@ -179,7 +213,7 @@ fn volume(
     }
     let read = xfs::read(&partition.content).during(|| of.to_owned());
     let Some(volume) = sound(read, flaws)? else { return Ok(None) };
-    flaws.extend(config(&volume.tree).map(|what| format!("{of}: {}: {what}", talos::grub::CONFIG)));
+    flaws.extend(menu(&volume.tree, &talos::grub::DISK, of));
     Ok(Some(report::Volume {
         format: "XFS".to_owned(),
         label: volume.label.clone(),
@@ -188,16 +222,17 @@ fn volume(
     }))
 }
 
-/// What is wrong with the menu on BOOT.
-fn config(boot: &Tree) -> Option<String> {
-    let config = boot.file(talos::grub::CONFIG)?;
-    let Some(text) = text(config) else { return Some("it is no text (UTF-8)".to_owned()) };
+/// What is wrong with GRUB's menu in `tree`, called `of`.
+fn menu(tree: &Tree, files: &talos::grub::Files, of: &str) -> Option<String> {
+    let wrong = |what: String| Some(format!("{of}: {}: {what}", files.config));
+    let config = tree.file(files.config)?;
+    let Some(text) = text(config) else { return wrong("it is no text (UTF-8)".to_owned()) };
     let mut loads = talos::grub::loads(&text).peekable();
     if loads.peek().is_none() {
-        return Some("it starts no kernel".to_owned());
+        return wrong("it starts no kernel".to_owned());
     }
-    let missing = loads.find(|path| boot.file(path.trim_start_matches('/')).is_none())?;
-    Some(format!("it loads {missing}, which is not there"))
+    let missing = loads.find(|path| tree.file(path.trim_start_matches('/')).is_none())?;
+    wrong(format!("it loads {missing}, which is not there"))
 }
 
 /// Whether it is the XFS volume BOOT. Others, of a disk that was in use, hold what is the

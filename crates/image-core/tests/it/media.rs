@@ -174,6 +174,105 @@ fn isos() {
     }
 }
 
+/// ISOs that boot through GRUB: on a BIOS beside systemd-boot, or on both.
+#[test]
+fn isos_with_grub() {
+    const FILES: [&str; 3] = ["boot/grub/grub.cfg", "boot/initramfs.xz", "boot/vmlinuz"];
+    const IMAGE: &str = "boot/grub/i386-pc/eltorito.img";
+    for (arch, version) in
+        [(Arch::Amd64, VERSION), (Arch::Amd64, "v1.9.0"), (Arch::Arm64, "v1.9.0")]
+    {
+        let request = format!(
+            "baseProfileName: iso\narch: {arch}\n\
+             customization: {{extraKernelArgs: ['u=http://x/?m=${{mac}}&s=1']}}"
+        );
+        let medium = build_of(version, &request, &Choices::default());
+        let Medium::Iso(iso) = examine::inspect(&medium).unwrap().medium else { panic!() };
+        assert_eq!(iso.flaws, [""; 0]);
+        let platforms: Vec<_> = iso.boot_entries.iter().map(|it| it.platform.as_str()).collect();
+        let esp = iso.esp.as_ref().unwrap();
+        let record = medium.array(0).unwrap();
+        let mut expected = FILES.to_vec();
+        if arch == Arch::Amd64 {
+            expected.insert(1, IMAGE);
+            assert_eq!(platforms, ["BIOS", "UEFI"]);
+            let core = formats::grub::read(&medium.slice(iso.boot_entries[0].offset..medium.len()));
+            let core = core.unwrap();
+            assert!(core.is_for_cd && core.config.is_none());
+            assert_eq!(core.prefix.as_deref(), Some("/boot/grub"));
+            assert!(core.modules.iter().any(|it| it.name == "iso9660"));
+            let sector = formats::grub::core_sector(&record);
+            assert_eq!(sector, Some(iso.boot_entries[0].offset / 512 + 4));
+            assert_eq!(core.sector, sector);
+            let table = mbr::read(&medium).unwrap();
+            assert_eq!(table.iter().map(|it| it.kind).collect::<Vec<_>>(), [mbr::PROTECTIVE]);
+        } else {
+            assert_eq!(platforms, ["UEFI"]);
+            assert_eq!(formats::grub::core_sector(&record), None);
+        }
+        let uefi = iso.boot_entries.last().unwrap().offset;
+        let parts = parts(&medium);
+        let position = |name: &str| {
+            let part = examine::parts(&medium).unwrap().parts.into_iter();
+            medium.position_of(&part.into_iter().find(|part| part.name == name).unwrap().blob)
+        };
+        if version == VERSION {
+            let files = vec!["loader/loader.conf", "loader/random-seed"];
+            check_esp(esp, arch, files, &medium);
+            // Both bootloaders start the same bytes.
+            for (file, part) in
+                [("iso/boot/vmlinuz", "kernel"), ("iso/boot/initramfs.xz", "initramfs")]
+            {
+                assert_eq!(position(file), position(part));
+                assert!(position(file).unwrap() > uefi);
+            }
+        } else {
+            let [program] = &esp.files[..] else { panic!("{esp:?}") };
+            let grub = program.grub.as_ref().unwrap();
+            let marker = iso.files[0].path.clone();
+            assert!(marker.starts_with(".disk/") && marker.ends_with(".uuid"), "{marker}");
+            let expected_config = format!(
+                "search --no-floppy --file --set=root /{marker}\nset prefix=($root)/boot/grub\n"
+            );
+            assert_eq!(grub.config.as_deref(), Some(expected_config.as_str()));
+            assert!(position("kernel").unwrap() < uefi);
+            expected.insert(0, &marker);
+            let found: Vec<_> = iso.files.iter().map(|it| it.path.as_str()).collect();
+            assert_eq!(found, expected);
+        }
+        assert_eq!(parts["kernel"], asset(arch, "vmlinuz"));
+        assert_eq!(parts["iso/boot/vmlinuz"], parts["kernel"]);
+        assert_eq!(parts["iso/boot/initramfs.xz"], parts["initramfs"]);
+        assert!(parts["cmdline"].ends_with(b"u=http://x/?m=${mac}&s=1"));
+        let config = String::from_utf8(parts["iso/boot/grub/grub.cfg"].clone()).unwrap();
+        assert!(config.contains(r"u=http://x/?m=\$\{mac\}\&s=1 talos.experimental.wipe=system"));
+    }
+}
+
+/// An ISO no BIOS starts is said to be so, and all else of it is shown.
+#[test]
+fn an_iso_whose_grub_is_damaged_is_told_so() {
+    let medium = build("baseProfileName: iso\narch: amd64");
+    let whole = bytes(&medium);
+    let (core, config) = (49 * 2048, whole.windows(9).position(|it| it == b"Talos ISO").unwrap());
+    for (at, said) in [
+        (0x1b0, "El Torito BIOS entry: the boot record starts GRUB in sector "),
+        (0x180, "El Torito BIOS entry: the boot record is not GRUB's: no BIOS starts it"),
+        (
+            core + 2048 + 0x1f4,
+            "El Torito BIOS entry: the GRUB core image takes itself to be elsewhere",
+        ),
+        (core + 2048 + 512, "the boot record is GRUB's, and its core image is nowhere"),
+        (config, "ISO 9660: boot/grub/grub.cfg: it is no text (UTF-8)"),
+    ] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x80;
+        let Medium::Iso(iso) = examine::inspect(&damaged.into()).unwrap().medium else { panic!() };
+        assert!(iso.flaws.iter().any(|flaw| flaw.starts_with(said)), "{said}: {:?}", iso.flaws);
+        assert!(iso.esp.is_some() && iso.files.len() == 4);
+    }
+}
+
 #[test]
 fn disks() {
     for (arch, sector) in [(Arch::Amd64, 512), (Arch::Arm64, 4096)] {
@@ -288,7 +387,7 @@ fn damage_to_grub_hides_nothing_else() {
     let cases: [(u64, &[u8], &str); 14] = [
         (0x5c, &[9], "partition 2 BIOS: the boot record starts GRUB in sector"),
         (0x180, b"BURG", "partition 2 BIOS: the boot record is not GRUB's"),
-        (bios.offset + 512, &[0; 5], "the boot record is GRUB's, and no partition has its core"),
+        (bios.offset + 512, &[0; 5], "the boot record is GRUB's, and its core image is nowhere"),
         (bios.offset + 0x1f4, &[9], "partition 2 BIOS: the GRUB core image takes itself to be"),
         (bios.offset + 524, &[0xff; 4], "partition 2 BIOS: GRUB: at byte 524: it unpacks to more"),
         (bios.offset + 524, &(unpacked + 9999).to_le_bytes(), "does not unpack to"),

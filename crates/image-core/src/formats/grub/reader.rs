@@ -56,11 +56,11 @@ pub fn is_core(file: &Blob) -> bool {
     bios_core(file).is_ok_and(|core| core.is_some()) || is_program()
 }
 
-/// The sector (see [`Core::sector`]) that the core image for a BIOS disk at the start of `file` has;
+/// The sector (see [`Core::sector`]) that the core image for a BIOS at the start of `file` has;
 /// none if it is no such image. The rest of it may be damaged.
 pub fn bios_sector(file: &Blob) -> Option<Option<u64>> {
-    let head = file.slice(0..(2 * SECTOR) as u64).to_vec(FILE_LIMIT).ok()?;
-    head.get(SECTOR..)?.starts_with(&JUMP).then(|| run_start(&head))
+    let head = file.slice(0..(BLOCK + 2 * SECTOR) as u64).to_vec(FILE_LIMIT).ok()?;
+    bios_start(&head).map(|start| run_start(&head[start..]))
 }
 
 /// The sector of the first of what follows it, less one.
@@ -102,11 +102,17 @@ fn mods(image: &pe::Image) -> Option<&pe::Section> {
 fn bios_core(file: &Blob) -> Result<Option<(Vec<u8>, usize)>> {
     let io = |error| Error::io(GRUB, error);
     let head = file.slice(0..(BLOCK + 2 * SECTOR) as u64).to_vec(FILE_LIMIT).map_err(io)?;
-    let is_loader =
-        |start: &usize| head.get(start + SECTOR..).is_some_and(|code| code.starts_with(&JUMP));
-    let Some(start) = [0, BLOCK].into_iter().find(is_loader) else { return Ok(None) };
+    let Some(start) = bios_start(&head) else { return Ok(None) };
     let bytes = file.slice(0..FILE_LIMIT).to_vec(FILE_LIMIT).map_err(io)?;
     Ok(Some((bytes, start)))
+}
+
+/// Where the first sector for a disk is in the head of a core image for a BIOS: behind
+/// `cdboot.img` on a CD.
+fn bios_start(head: &[u8]) -> Option<usize> {
+    let is_loader =
+        |start: &usize| head.get(start + SECTOR..).is_some_and(|code| code.starts_with(&JUMP));
+    [0, BLOCK].into_iter().find(is_loader)
 }
 
 fn read_bios(bytes: &[u8], start: usize) -> Result<Core> {

@@ -44,8 +44,8 @@ fn ukify_and_objdump_see_the_sections_that_inspect_sees() {
     }
 
     // With profiles names repeat, which only objdump tells apart.
-    let (_, rows) = partitions(&media().iso, 512);
-    let esp = cut(&media().iso, rows[1].0, rows[1].1, &dir.path().join("esp"));
+    let (_, rows) = partitions(&media().isos[0], 512);
+    let esp = cut(&media().isos[0], rows[1].0, rows[1].1, &dir.path().join("esp"));
     let uki = dir.path().join("uki");
     let mut command = Command::new("mcopy");
     finish(command.arg("-i").arg(esp).arg("::/EFI/Linux/Talos-v1.12.0.efi").arg(&uki));
@@ -128,9 +128,9 @@ fn iucode_tool_lists_the_microcode_that_inspect_lists() {
 #[test]
 fn systemd_measure_predicts_the_same_pcr_11() {
     let phases = ["enter-initrd", "leave-initrd", "enter-machined"];
-    let (_, rows) = partitions(&media().iso, 512);
+    let (_, rows) = partitions(&media().isos[0], 512);
     let dir = tempfile::tempdir().unwrap();
-    let esp = cut(&media().iso, rows[1].0, rows[1].1, &dir.path().join("esp"));
+    let esp = cut(&media().isos[0], rows[1].0, rows[1].1, &dir.path().join("esp"));
     let with_profiles = dir.path().join("uki");
     let mut command = Command::new("mcopy");
     finish(command.arg("-i").arg(esp).arg("::/EFI/Linux/Talos-v1.12.0.efi").arg(&with_profiles));

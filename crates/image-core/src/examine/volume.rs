@@ -62,9 +62,7 @@ struct Core {
 /// which the core image is, and so has the core image.
 fn boot_record(file: &Blob, cores: impl IntoIterator<Item = Core>) -> Result<Option<String>> {
     let named = grub::core_sector(&file.array(0)?);
-    let found =
-        cores.into_iter().find_map(|core| core.told.map(|told| (core.of, core.start, told)));
-    let Some((of, start, told)) = found else {
+    let Some(Core { of, start, told }) = cores.into_iter().next() else {
         let what = "the boot record is GRUB's, and its core image is nowhere";
         return Ok(named.map(|_| what.to_owned()));
     };

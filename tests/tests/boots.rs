@@ -94,7 +94,7 @@ fn an_iso_with_systemd_boot_alone_boots_as_cd_and_as_usb_stick() {
 #[test]
 fn an_iso_of_a_version_that_has_grub_only_boots_on_a_bios_and_on_uefi() {
     let dir = tempfile::tempdir().unwrap();
-    let iso = media_of("v1.9.0", dir.path(), &["iso", "--arch", "amd64"], "ttyS0");
+    let iso = media_of(OLD_VERSION, dir.path(), &["iso", "--arch", "amd64"], "ttyS0");
     for firmware in [Firmware::Bios, Firmware::uefi(Arch::Amd64)] {
         boots_on(firmware.clone(), Arch::Amd64, Medium::Cd(iso.clone()));
         boots_on(firmware, Arch::Amd64, Medium::Usb(iso.clone()));
@@ -104,7 +104,7 @@ fn an_iso_of_a_version_that_has_grub_only_boots_on_a_bios_and_on_uefi() {
 #[test]
 fn an_iso_with_grub_for_arm64_boots() {
     let dir = tempfile::tempdir().unwrap();
-    let iso = media_of("v1.9.0", dir.path(), &["iso", "--arch", "arm64"], "ttyAMA0");
+    let iso = media_of(OLD_VERSION, dir.path(), &["iso", "--arch", "arm64"], "ttyAMA0");
     boots(Arch::Arm64, Medium::Cd(iso));
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 30] = [
+const TOOLS: [(&str, &str); 31] = [
     ("cpio", "cpio"),
     ("e2fsck", "e2fsprogs"),
     ("fsck.vfat", "dosfstools"),
@@ -31,6 +31,7 @@ const TOOLS: [(&str, &str); 30] = [
     ("sfdisk", "fdisk"),
     ("sgdisk", "gdisk"),
     ("skopeo", "skopeo"),
+    ("softhsm2-util", "softhsm2"),
     ("swtpm", "swtpm"),
     ("tar", "tar"),
     ("umoci", "umoci"),

@@ -136,7 +136,7 @@ fn systemd_measure_predicts_the_same_pcr_11() {
     finish(command.arg("-i").arg(esp).arg("::/EFI/Linux/Talos-v1.12.0.efi").arg(&with_profiles));
     for file in [&media().ukis[0], &media().ukis[1], &with_profiles] {
         let contents = uki::read(&Blob::open(file).unwrap()).unwrap();
-        let ours = pcr::predict(&contents, &pcr::Bank::ALL, &phases).unwrap();
+        let ours = pcr::predict(&contents, &HashFunction::ALL, &phases).unwrap();
         let boots = contents.boots();
         assert_eq!(ours.len(), boots.len());
         for (ours, sections) in ours.iter().zip(boots) {
@@ -148,7 +148,7 @@ fn systemd_measure_predicts_the_same_pcr_11() {
                 content.persist(&file, &mut |_| ()).unwrap();
                 command.arg(format!("--{name}={}", file.display()));
             }
-            command.args(pcr::Bank::ALL.map(|bank| format!("--bank={bank}")));
+            command.args(HashFunction::ALL.map(|bank| format!("--bank={bank}")));
             command.args(ours.iter().skip(1).map(|at| format!("--phase={}", at.phase)));
             let theirs: Value = serde_json::from_slice(&finish(&mut command).stdout).unwrap();
             for (at, ours) in ours.iter().skip(1).enumerate() {

@@ -1,5 +1,6 @@
 //! File formats, one noun a file, each by its public specification. Nothing here knows Talos.
 
+pub(crate) mod base64;
 mod calendar;
 mod der;
 mod error;

@@ -20,8 +20,11 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("signers", &["signature"]),
     ("error", &["blob", "formats", "signature", "sources", "talos", "tree"]),
     ("plan", &["blob", "error", "formats", "sources", "talos"]),
-    ("assemble", &["blob", "error", "events", "formats", "plan", "sources", "talos", "tree"]),
-    ("examine", &["blob", "error", "formats", "talos", "tree"]),
+    (
+        "assemble",
+        &["blob", "error", "events", "formats", "plan", "signature", "sources", "talos", "tree"],
+    ),
+    ("examine", &["blob", "error", "formats", "signature", "talos", "tree"]),
     ("fake", &["blob", "error", "formats", "sources", "talos", "tree"]),
 ];
 

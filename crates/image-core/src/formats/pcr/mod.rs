@@ -13,7 +13,7 @@ mod uki;
 pub use boot::boot_programs;
 pub use policy::policy;
 pub use secure_boot::{Variables, secure_boot};
-pub use signature::{Signatures, fingerprint, public_key_pem, sign};
+pub use signature::{Signatures, fingerprint, public_key_pem, read_public_key, sign};
 pub use uki::{PCR, Prediction, predict};
 
 use super::{Error, Result};

@@ -13,8 +13,9 @@ use spki::der::pem;
 use std::collections::BTreeMap;
 
 const PCRSIG: &str = ".pcrsig";
+const PCRPKEY: &str = ".pcrpkey";
 
-/// How long a `.pcrsig` may be, in bytes.
+/// How long either may be, in bytes.
 const LIMIT: u64 = 1 << 20;
 
 /// Signatures of values of PCR 11, by bank.
@@ -50,6 +51,25 @@ pub fn public_key_pem(key: &PublicKey) -> Result<String, signature::Error> {
     }
     pem::encode_string("PUBLIC KEY", pem::LineEnding::LF, key.to_der())
         .map_err(|error| fail(error.to_string()))
+}
+
+/// Reads a `.pcrpkey`, which may end in NULs.
+///
+/// # Errors
+/// `Corrupt` if it is no public key in PEM.
+pub fn read_public_key(content: &Blob) -> Result<PublicKey> {
+    let bytes = text(content, PCRPKEY)?;
+    let corrupt = |error: String| Error::corrupt(PCRPKEY, 0, error);
+    let (_, key) = pem::decode_vec(&bytes).map_err(|error| corrupt(error.to_string()))?;
+    PublicKey::from_der(&key).map_err(|error| corrupt(error.to_string()))
+}
+
+/// A section's text without the NULs some writers end it with.
+fn text(content: &Blob, section: &'static str) -> Result<Vec<u8>> {
+    let mut bytes = content.to_vec(LIMIT).map_err(|error| Error::io(section, error))?;
+    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    bytes.truncate(end);
+    Ok(bytes)
 }
 
 /// Signs every bank's value of each of the `predictions` of one boot. `whose` says for people of
@@ -98,9 +118,7 @@ impl Signatures {
     /// # Errors
     /// `Corrupt` if it is not what systemd-measure(1) writes.
     pub fn read(content: &Blob) -> Result<Self> {
-        let bytes = content.to_vec(LIMIT).map_err(|error| Error::io(PCRSIG, error))?;
-        let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-        serde_json::from_slice(&bytes[..end])
+        serde_json::from_slice(&text(content, PCRSIG)?)
             .map(Self)
             .map_err(|error| Error::corrupt(PCRSIG, 0, error.to_string()))
     }

@@ -2,10 +2,8 @@
 
 use image_core::{
     blob::Blob,
-    formats::{
-        pcr::{self, Bank},
-        uki,
-    },
+    formats::{pcr, uki},
+    signature::HashFunction,
 };
 use system_tests::{
     build,
@@ -24,7 +22,7 @@ fn pcr_11_is_as_predicted_whichever_entry_of_the_menu_boots() {
     let image_text = image.display().to_string();
     tools::tool("mcopy", &["-i", &partition, "::EFI/Linux/Talos-v1.12.0.efi", &image_text]);
     let contents = uki::read(&Blob::open(&image).unwrap()).unwrap();
-    let predictions = pcr::predict(&contents, &[Bank::Sha256], &[]).unwrap();
+    let predictions = pcr::predict(&contents, &[HashFunction::Sha256], &[]).unwrap();
     assert_eq!(predictions.len(), 2, "two entries");
 
     for (prediction, keys) in predictions.iter().zip(["\r", "j\r"]) {
@@ -40,6 +38,6 @@ fn pcr_11_is_as_predicted_whichever_entry_of_the_menu_boots() {
             .step_by(2)
             .map(|at| u8::from_str_radix(&value[at..at + 2], 16).unwrap())
             .collect();
-        assert_eq!(measured[..], prediction[0].values[&Bank::Sha256][..]);
+        assert_eq!(measured[..], prediction[0].values[&HashFunction::Sha256][..]);
     }
 }

@@ -1,7 +1,10 @@
 //! What a TPM will hold after booting a medium, as text for people.
 
 use super::text::{Column::Left, Text};
-use image_core::examine::report::{Measured, MeasuredProfile, MeasuredUki};
+use image_core::{
+    blob::Digest,
+    examine::report::{Measured, MeasuredProfile, MeasuredUki},
+};
 use std::path::Path;
 
 /// The values as text, ending in a newline.
@@ -22,7 +25,7 @@ fn uki(text: &mut Text, uki: &MeasuredUki) {
         None => "unified kernel image".to_owned(),
     };
     text.section(&heading, |text| {
-        let key = uki.pcr_key.as_ref().map(|key| key.hex()).unwrap_or_default();
+        let key = uki.pcr_key.as_ref().map(Digest::hex).unwrap_or_default();
         text.fields(&[("PCR key", key)]);
         uki.profiles.iter().for_each(|it| profile(text, it));
         if !uki.flaws.is_empty() {

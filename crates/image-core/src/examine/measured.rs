@@ -13,7 +13,7 @@ use crate::{
         pcr::{self, Prediction, Signatures},
         uki::{Contents, Section, Sections},
     },
-    signature::{HashFunction, PublicKey},
+    signature::{HashFunction, PublicKey, hexadecimal},
     talos::phases,
 };
 
@@ -92,10 +92,6 @@ fn value(prediction: Prediction, signed: Option<(&Signatures, &PublicKey)>) -> R
             .filter(|&(&bank, value)| holds(bank, value))
             .map(|(bank, _)| bank.name())
             .collect(),
-        values: values.iter().map(|(bank, value)| (bank.name(), hex(value))).collect(),
+        values: values.iter().map(|(bank, value)| (bank.name(), hexadecimal(value))).collect(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

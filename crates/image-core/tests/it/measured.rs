@@ -1,66 +1,30 @@
 //! Images whose measurement is signed, and what is told of it.
 
-use aws_lc_rs::{digest, encoding::AsDer as _, rsa::KeyPair, signature as lc};
 use image_core::{
     assemble::{self, Context, Signers},
-    blob::{Blob, Digest, Scratch},
+    blob::{Blob, Scratch},
     error::Result,
     events::Silent,
     examine::{self, report::MeasuredUki},
     fake,
     formats::pcr,
     plan::{self, Choices, Plan},
-    signature::{self, HashFunction, PublicKey, Request, Signer},
+    signature::Signer,
+    signers::{KeyType, PrivateKey},
     talos::Profile,
 };
-use spki::der::pem;
 use std::num::NonZeroUsize;
 
-/// A key in memory.
-#[derive(Debug)]
-struct Key(KeyPair, PublicKey);
-
-impl Key {
-    fn golden() -> Self {
-        let (_, der) = pem::decode_vec(include_bytes!("../golden/pcr/key.pem")).unwrap();
-        Self::of(KeyPair::from_pkcs8(&der).unwrap())
-    }
-
-    fn of(pair: KeyPair) -> Self {
-        let public = lc::KeyPair::public_key(&pair);
-        let der: aws_lc_rs::encoding::PublicKeyX509Der<'_> = public.as_der().unwrap();
-        let public = PublicKey::from_der(der.as_ref()).unwrap();
-        Self(pair, public)
-    }
-
-    fn fingerprint(&self) -> Digest {
-        pcr::fingerprint(&self.1)
-    }
-}
-
-impl Signer for Key {
-    fn public_key(&self) -> &PublicKey {
-        &self.1
-    }
-
-    fn sign(&self, request: &Request<'_>) -> Result<Vec<u8>, signature::Error> {
-        let (function, padding): (_, &'static dyn lc::RsaEncoding) = match request.hash {
-            HashFunction::Sha256 => (&digest::SHA256, &lc::RSA_PKCS1_SHA256),
-            HashFunction::Sha384 => (&digest::SHA384, &lc::RSA_PKCS1_SHA384),
-            HashFunction::Sha512 => (&digest::SHA512, &lc::RSA_PKCS1_SHA512),
-        };
-        let digest = digest::Digest::import_less_safe(request.digest, function).unwrap();
-        let mut signature = vec![0; self.0.public_modulus_len()];
-        self.0.sign_digest(padding, &digest, &mut signature).unwrap();
-        Ok(signature)
-    }
+fn key() -> PrivateKey {
+    PrivateKey::read(include_bytes!("../golden/pcr/key.pem"), None).unwrap()
 }
 
 /// Makes what `request` asks for, its measurement to be signed by `key`, where `signer` is.
-fn build(request: &str, key: &Key, signer: Option<&dyn Signer>) -> Result<Blob> {
+fn build(request: &str, key: &PrivateKey, signer: Option<&dyn Signer>) -> Result<Blob> {
     let version = request.lines().find_map(|line| line.strip_prefix("version: ")).unwrap();
     let sources = fake::sources(&version.parse().unwrap()).unwrap();
-    let choices = Choices { pcr_key: Some(key.fingerprint()), ..Choices::default() };
+    let choices =
+        Choices { pcr_key: Some(pcr::fingerprint(key.public_key())), ..Choices::default() };
     let profile = Profile::from_yaml(request).unwrap();
     let plan = Plan::new(plan::resolve(&profile, &choices, &sources)?, &choices)?;
     let scratch = tempfile::tempdir().unwrap();
@@ -81,7 +45,7 @@ fn measured(medium: &Blob) -> MeasuredUki {
 
 #[test]
 fn each_profile_is_signed_for_the_moment_in_which_talos_unseals() {
-    let key = Key::golden();
+    let key = key();
     for (request, profiles) in [
         ("baseProfileName: metal-uki\narch: amd64\nversion: v1.12.0", &["main"][..]),
         ("baseProfileName: metal-uki\narch: arm64\nversion: v1.9.0", &[""]),
@@ -93,14 +57,14 @@ fn each_profile_is_signed_for_the_moment_in_which_talos_unseals() {
     ] {
         let medium = build(request, &key, Some(&key)).unwrap();
         let uki = measured(&medium);
-        assert_eq!(uki.pcr_key, Some(key.fingerprint()));
+        assert_eq!(uki.pcr_key, Some(pcr::fingerprint(key.public_key())));
         assert_eq!(uki.flaws, [""; 0]);
         let ids: Vec<_> = uki.profiles.iter().map(|profile| profile.id.as_str()).collect();
         assert_eq!(ids, profiles);
         for profile in &uki.profiles {
             let signed = profile.pcr11.iter().map(|value| (&*value.phase, value.signed.len()));
             assert_eq!(
-                Vec::from_iter(signed),
+                signed.collect::<Vec<_>>(),
                 [
                     ("", 0),
                     ("enter-initrd", 0),
@@ -114,7 +78,7 @@ fn each_profile_is_signed_for_the_moment_in_which_talos_unseals() {
 
 #[test]
 fn signatures_of_something_else_are_a_flaw() {
-    let key = Key::golden();
+    let key = key();
     let request = "baseProfileName: metal-uki\narch: amd64\nversion: v1.12.0";
     let mut bytes = build(request, &key, Some(&key)).unwrap().to_vec(1 << 30).unwrap();
     let at = bytes.windows(14).position(|it| it == b"talos.platform").unwrap();
@@ -128,10 +92,10 @@ fn signatures_of_something_else_are_a_flaw() {
 
 #[test]
 fn the_signer_has_to_have_the_key_that_was_planned() {
-    let key = Key::golden();
-    let other = Key::of(KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap());
+    let key = key();
+    let other = PrivateKey::generate(KeyType::Rsa2048).unwrap();
     let request = "baseProfileName: metal-uki\narch: amd64\nversion: v1.12.0";
-    let fingerprint = key.fingerprint().hex();
+    let fingerprint = pcr::fingerprint(key.public_key()).hex();
     for (signer, says) in
         [(None, "nobody is here"), (Some(&other as &dyn Signer), "the signer has")]
     {

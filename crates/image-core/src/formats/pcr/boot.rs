@@ -17,7 +17,9 @@ pub fn boot_programs(programs: &[Values], banks: &[HashFunction]) -> Values {
     measure(&mut register, b"Calling EFI Application from Boot Option");
     // EV_SEPARATOR
     measure(&mut register, &[0; 4]);
-    programs.iter().for_each(|program| extend(&mut register, program));
+    for program in programs {
+        extend(&mut register, program);
+    }
     register
 }
 

@@ -141,40 +141,12 @@ impl Signatures {
 mod tests {
     use super::*;
     use crate::formats::pcr::{predict, uki::fake_image};
-    use aws_lc_rs::{digest, rsa::KeyPair, signature as lc};
+    use crate::signers::PrivateKey;
 
-    /// The key of `tests/golden/pcr`, by which systemd-measure signed there.
-    #[derive(Debug)]
-    struct Key(KeyPair, PublicKey);
-
-    impl Key {
-        fn new() -> Self {
-            let text = include_bytes!("../../../tests/golden/pcr/key.pem");
-            let (_, der) = pem::decode_vec(text).unwrap();
-            let pair = KeyPair::from_pkcs8(&der).unwrap();
-            let public = aws_lc_rs::encoding::AsDer::as_der(lc::KeyPair::public_key(&pair));
-            let public: aws_lc_rs::encoding::PublicKeyX509Der<'_> = public.unwrap();
-            let public = PublicKey::from_der(public.as_ref()).unwrap();
-            Self(pair, public)
-        }
-    }
-
-    impl Signer for Key {
-        fn public_key(&self) -> &PublicKey {
-            &self.1
-        }
-
-        fn sign(&self, request: &Request<'_>) -> Result<Vec<u8>, signature::Error> {
-            let (function, padding): (_, &'static dyn lc::RsaEncoding) = match request.hash {
-                HashFunction::Sha256 => (&digest::SHA256, &lc::RSA_PKCS1_SHA256),
-                HashFunction::Sha384 => (&digest::SHA384, &lc::RSA_PKCS1_SHA384),
-                HashFunction::Sha512 => (&digest::SHA512, &lc::RSA_PKCS1_SHA512),
-            };
-            let digest = digest::Digest::import_less_safe(request.digest, function).unwrap();
-            let mut signature = vec![0; self.0.public_modulus_len()];
-            self.0.sign_digest(padding, &digest, &mut signature).unwrap();
-            Ok(signature)
-        }
+    /// The key by which systemd-measure signed `tests/golden/pcr/signature.json`.
+    fn key() -> PrivateKey {
+        let file = include_bytes!("../../../tests/golden/pcr/key.pem");
+        PrivateKey::read(file, None).unwrap()
     }
 
     const PHASES: [&str; 3] = ["enter-initrd", "leave-initrd", "enter-machined"];
@@ -182,7 +154,7 @@ mod tests {
     /// `systemd-measure sign` of systemd 257 over the same sections, with the same key.
     #[test]
     fn the_json_is_systemd_measures_byte_for_byte() {
-        let key = Key::new();
+        let key = key();
         let image = fake_image(&public_key_pem(key.public_key()).unwrap(), Vec::new());
         let all = predict(&image, &HashFunction::ALL, &PHASES).unwrap();
         let signatures = sign("the UKI", &all[0][3..], &key).unwrap();
@@ -216,7 +188,7 @@ mod tests {
             }
         }
 
-        let elsewhere = Elsewhere(Key::new().1, std::sync::Mutex::default());
+        let elsewhere = Elsewhere(key().public_key().clone(), std::sync::Mutex::default());
         let all = predict(&fake_image("key", Vec::new()), &HashFunction::ALL, &["a"]).unwrap();
         let error = sign("profile main", &all[0][1..], &elsewhere).unwrap_err();
         assert!(matches!(error, signature::Error::Awaited(_)));

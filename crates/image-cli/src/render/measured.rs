@@ -3,7 +3,7 @@
 use super::text::{Column::Left, Text};
 use image_core::{
     blob::Digest,
-    examine::report::{Measured, MeasuredProfile, MeasuredUki},
+    examine::report::{Measured, MeasuredFirmware, MeasuredProfile, MeasuredUki},
 };
 use std::path::Path;
 
@@ -28,8 +28,31 @@ fn uki(text: &mut Text, uki: &MeasuredUki) {
         let key = uki.pcr_key.as_ref().map(Digest::hex).unwrap_or_default();
         text.fields(&[("PCR key", key)]);
         uki.profiles.iter().for_each(|it| profile(text, it));
+        uki.firmware.iter().for_each(|it| firmware(text, it));
         if !uki.flaws.is_empty() {
             text.section("flaws", |text| uki.flaws.iter().for_each(|flaw| text.line(flaw)));
+        }
+    });
+}
+
+fn firmware(text: &mut Text, firmware: &MeasuredFirmware) {
+    let state = if firmware.secure_boot { "on" } else { "off" };
+    text.section(&format!("Secure Boot {state}"), |text| {
+        let registers = [("4", Some(&firmware.pcr4)), ("7", firmware.pcr7.as_ref())];
+        let rows: Vec<_> = registers
+            .into_iter()
+            .filter_map(|(register, values)| Some((register, values?)))
+            .flat_map(|(register, values)| {
+                let row = move |(&bank, value): (&&str, &String)| {
+                    [register.to_owned(), bank.to_owned(), value.clone()]
+                };
+                values.iter().map(row)
+            })
+            .collect();
+        text.table([Left("PCR"), Left("bank"), Left("value")], &rows);
+        text.line(&format!("programs: {}", firmware.programs.join(", ")));
+        for assumption in &firmware.assumed {
+            text.line(&format!("as long as {assumption}"));
         }
     });
 }

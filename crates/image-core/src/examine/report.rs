@@ -339,9 +339,29 @@ pub struct MeasuredUki {
     pub pcr_key: Option<Digest>,
     /// Its boot profiles; one with no ID if it has none.
     pub profiles: Vec<MeasuredProfile>,
+    /// What firmware measures before it runs, where that follows from the medium: without Secure
+    /// Boot, and with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub firmware: Vec<MeasuredFirmware>,
     /// What is wrong with its signatures.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flaws: Vec<String>,
+}
+
+/// What firmware measures.
+#[derive(Clone, Debug, Serialize)]
+pub struct MeasuredFirmware {
+    /// Whether Secure Boot is on.
+    pub secure_boot: bool,
+    /// PCR 4, in hexadecimal by the name of the bank.
+    pub pcr4: BTreeMap<&'static str, String>,
+    /// The programs in it, in their order.
+    pub programs: Vec<String>,
+    /// PCR 7, where the medium has the keys that are enrolled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcr7: Option<BTreeMap<&'static str, String>>,
+    /// What has to be so for this to be right.
+    pub assumed: Vec<String>,
 }
 
 /// What booting a profile is measured as.

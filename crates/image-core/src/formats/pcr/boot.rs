@@ -3,11 +3,22 @@
 //! Specification: TCG PC Client Platform Firmware Profile 1.06, section 3.3.4.5 "PCR[4]"; the order
 //! of events is EDK2's.
 
-use super::{Values, extend, measure, zeros};
-use crate::signature::HashFunction;
+use super::{Result, Values, digest, extend, measure, zeros};
+use crate::{blob::Blob, formats::pe::Image, signature::HashFunction};
+
+/// What firmware measures a program as: its Authenticode hash in each bank, the same before it is
+/// signed and after. Read once.
+///
+/// # Errors
+/// `Corrupt` if the file is no sound PE32+, `Io` if reading fails.
+pub fn program(image: &Blob, banks: &[HashFunction]) -> Result<Values> {
+    let places = Image::parse(image)?.places()?;
+    let hashed = places.hashed.into_iter().map(|range| image.slice(range));
+    digest(&Blob::concat(hashed), banks)
+}
 
 /// PCR 4 after the firmware's boot manager has started the first of `programs`, and each was
-/// loaded in turn. A program is its Authenticode digest in each of `banks`.
+/// loaded in turn. They are as [`program`] has them.
 ///
 /// Whether systemd-stub 257 loads the kernel by the firmware's hands is up to Secure Boot: while
 /// that is off, the kernel is measured as the last program, for it is a UEFI program too; while

@@ -10,7 +10,7 @@ mod secure_boot;
 mod signature;
 mod uki;
 
-pub use boot::boot_programs;
+pub use boot::{boot_programs, program};
 pub use policy::policy;
 pub use secure_boot::{Variables, secure_boot};
 pub use signature::{Signatures, fingerprint, public_key_pem, read_public_key, sign};

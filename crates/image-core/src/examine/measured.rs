@@ -178,14 +178,14 @@ fn firmware(
 }
 
 /// The content of the variables that the keys of a medium are enrolled as.
-struct Keys {
-    platform_key: Vec<u8>,
-    key_exchange_keys: Vec<u8>,
+struct Enrolled {
+    platform: Vec<u8>,
+    exchange: Vec<u8>,
     allowed: Vec<u8>,
 }
 
 /// The keys that systemd-boot would enrol, if there are any.
-fn enrolled(tree: &Tree) -> Result<Option<Keys>> {
+fn enrolled(tree: &Tree) -> Result<Option<Enrolled>> {
     let content = |variable: Variable| -> Result<Option<Vec<u8>>> {
         let path = esp::enrolment_path(variable.name());
         let Some(file) = tree.file(&path) else { return Ok(None) };
@@ -198,13 +198,13 @@ fn enrolled(tree: &Tree) -> Result<Option<Keys>> {
         content(Variable::KeyExchangeKey)?,
         content(Variable::Database)?,
     );
-    let (Some(platform_key), Some(key_exchange_keys), Some(allowed)) = found else {
+    let (Some(platform), Some(exchange), Some(allowed)) = found else {
         return Ok(None);
     };
-    Ok(Some(Keys { platform_key, key_exchange_keys, allowed }))
+    Ok(Some(Enrolled { platform, exchange, allowed }))
 }
 
-impl Keys {
+impl Enrolled {
     /// PCR 7 after these programs ran; none if firmware refuses one.
     fn pcr7(
         &self,
@@ -229,8 +229,8 @@ impl Keys {
             }
         }
         let variables = pcr::Variables {
-            platform_key: &self.platform_key,
-            key_exchange_keys: &self.key_exchange_keys,
+            platform_key: &self.platform,
+            key_exchange_keys: &self.exchange,
             allowed: &self.allowed,
             forbidden: &[],
         };

@@ -2,7 +2,7 @@
 
 use crate::{
     formats::{self, Fault},
-    sources, talos,
+    signature, sources, talos,
     tree::PathError,
 };
 use std::{fmt, io};
@@ -75,7 +75,7 @@ impl std::error::Error for Error {}
 impl From<formats::Error> for Error {
     fn from(error: formats::Error) -> Self {
         let kind = match error.fault() {
-            Fault::Corrupt { .. } => ErrorKind::Input,
+            Fault::Corrupt { .. } | Fault::Signature(_) => ErrorKind::Input,
             Fault::Unsupported(_) => ErrorKind::Unsupported,
             Fault::Invalid(_) | Fault::TooLarge { .. } => ErrorKind::Assembly,
             Fault::Io(_) => ErrorKind::Io,
@@ -114,6 +114,16 @@ impl From<talos::Error> for Error {
         let kind = match error {
             talos::Error::Input(_) => ErrorKind::Input,
             talos::Error::Unsupported(_) => ErrorKind::Unsupported,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<signature::Error> for Error {
+    fn from(error: signature::Error) -> Self {
+        let kind = match error {
+            signature::Error::Signer(_) => ErrorKind::Io,
+            _ => ErrorKind::Input,
         };
         Self::new(kind, error.to_string())
     }

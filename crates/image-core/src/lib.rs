@@ -27,7 +27,9 @@
 //! let plan = plan::Plan::new(plan::resolve(&profile, &choices, &sources)?, &choices)?;
 //! let scratch = Scratch::new(out);
 //! let threads = std::num::NonZeroUsize::MIN;
-//! let context = assemble::Context { sources: &sources, scratch: &scratch, threads, observer: &Silent };
+//! let signers = assemble::Signers::default();
+//! let context =
+//!     assemble::Context { sources: &sources, scratch: &scratch, threads, observer: &Silent, signers };
 //! let iso = assemble::execute(&plan, &context)?;
 //! iso.blob.persist(&out.join(&iso.file_name), &mut |_| ())?;
 //! # assert!(out.join("metal-amd64.iso").exists());
@@ -46,6 +48,7 @@ pub mod formats;
 pub mod nearest;
 pub mod plan;
 pub mod signature;
+pub mod signers;
 pub mod sources;
 pub mod talos;
 pub mod tree;

@@ -45,7 +45,7 @@ pub(crate) const GRUB: [&str; 3] = ["arm64-efi", "i386-pc", "x86_64-efi"];
 
 /// `systemd-measure` and `depmod`, with a C library of their own: they have to run on the release
 /// before, too.
-const MEASURE: [&str; 23] = [
+const MEASURE: [&str; 26] = [
     "systemd:amd64",
     "kmod:amd64",
     "libsystemd-shared:amd64",
@@ -67,6 +67,9 @@ const MEASURE: [&str; 23] = [
     "libselinux1:amd64",
     "libssl3t64:amd64",
     "libtss2-esys-3.0.2-0t64:amd64",
+    "libtss2-mu-4.0.1-0t64:amd64",
+    "libtss2-rc0t64:amd64",
+    "libtss2-sys1t64:amd64",
     "libzstd1:amd64",
     "zlib1g:amd64",
 ];

@@ -6,12 +6,15 @@ mod archives;
 mod grub;
 mod modules;
 mod sections;
+mod signatures;
 mod volumes;
 mod volumes_xfs;
 
 use image_core::{
     blob::{Blob, Digest, Extent, Scratch, Spool},
     formats::{cpio, initramfs, oci, pcr, squashfs, tar, uki},
+    signature::{HashFunction, Signer as _},
+    signers::PrivateKey,
     tree::{Node, NodeKind, Tree, TreePath},
 };
 use serde_json::Value;

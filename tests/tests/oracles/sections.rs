@@ -126,30 +126,39 @@ fn iucode_tool_lists_the_microcode_that_inspect_lists() {
 }
 
 #[test]
-fn systemd_measure_predicts_the_same_pcr_11() {
+fn systemd_measure_predicts_and_signs_the_same_pcr_11() {
+    const KEY: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/image-core/tests/golden/pcr/key.pem");
+    let key = PrivateKey::read(&fs::read(KEY).unwrap(), None).unwrap();
     let phases = ["enter-initrd", "leave-initrd", "enter-machined"];
     let (_, rows) = partitions(&media().isos[0], 512);
     let dir = tempfile::tempdir().unwrap();
     let esp = cut(&media().isos[0], rows[1].0, rows[1].1, &dir.path().join("esp"));
+    let public = dir.path().join("public.pem");
+    fs::write(&public, pcr::public_key_pem(key.public_key()).unwrap()).unwrap();
     let with_profiles = dir.path().join("uki");
     let mut command = Command::new("mcopy");
     finish(command.arg("-i").arg(esp).arg("::/EFI/Linux/Talos-v1.12.0.efi").arg(&with_profiles));
     for file in [&media().ukis[0], &media().ukis[1], &with_profiles] {
         let contents = uki::read(&Blob::open(file).unwrap()).unwrap();
-        let ours = pcr::predict(&contents, &pcr::Bank::ALL, &phases).unwrap();
+        let ours = pcr::predict(&contents, &HashFunction::ALL, &phases).unwrap();
         let boots = contents.boots();
         assert_eq!(ours.len(), boots.len());
         for (ours, sections) in ours.iter().zip(boots) {
-            let mut command = Command::new(part("bin/systemd-measure"));
-            command.args(["calculate", "--json=short"]);
-            for (section, content) in sections {
-                let name = section.name().trim_start_matches('.');
-                let file = dir.path().join(name);
-                content.persist(&file, &mut |_| ()).unwrap();
-                command.arg(format!("--{name}={}", file.display()));
-            }
-            command.args(pcr::Bank::ALL.map(|bank| format!("--bank={bank}")));
-            command.args(ours.iter().skip(1).map(|at| format!("--phase={}", at.phase)));
+            let measure = |verb| {
+                let mut command = Command::new(part("bin/systemd-measure"));
+                command.args([verb, "--json=short"]);
+                for (section, content) in &sections {
+                    let name = section.name().trim_start_matches('.');
+                    let file = dir.path().join(name);
+                    content.persist(&file, &mut |_| ()).unwrap();
+                    command.arg(format!("--{name}={}", file.display()));
+                }
+                command.args(HashFunction::ALL.map(|bank| format!("--bank={bank}")));
+                command.args(ours.iter().skip(1).map(|at| format!("--phase={}", at.phase)));
+                command
+            };
+            let mut command = measure("calculate");
             let theirs: Value = serde_json::from_slice(&finish(&mut command).stdout).unwrap();
             for (at, ours) in ours.iter().skip(1).enumerate() {
                 for (bank, value) in &ours.values {
@@ -160,6 +169,12 @@ fn systemd_measure_predicts_the_same_pcr_11() {
                     assert_eq!(theirs["hash"], hex, "{bank} at {}", ours.phase);
                 }
             }
+            let signed = pcr::sign("it", &ours[1..], &key).unwrap().to_json().unwrap();
+            let mut command = measure("sign");
+            command.arg(format!("--private-key={KEY}"));
+            command.arg(format!("--public-key={}", public.display()));
+            let theirs = finish(&mut command).stdout;
+            assert_eq!(String::from_utf8_lossy(&theirs).trim_end(), signed);
         }
     }
 }

@@ -221,11 +221,16 @@ pub(crate) struct List {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  talos-image inspect metal-amd64.iso metal-amd64.raw")]
+  talos-image inspect metal-amd64.iso metal-amd64.raw
+  talos-image inspect --pcrs metal-amd64.iso")]
 pub(crate) struct Inspect {
     /// Medium to look into
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
+
+    /// Say what a TPM will hold after booting it, and what of that is signed
+    #[arg(long)]
+    pub(crate) pcrs: bool,
 }
 
 /// Take parts out of a boot medium

@@ -7,7 +7,7 @@ use crate::{
     render::{Render, What},
 };
 use image_core::{
-    assemble::{self, Artifact, Context},
+    assemble::{self, Artifact, Context, Signers},
     blob::Scratch,
     error::{Error, ErrorKind},
     events::{Event, Observer},
@@ -45,7 +45,13 @@ pub(crate) fn run(args: &Build, global: Global, render: &dyn Render) -> anyhow::
     let _made = directory.map(write::directory).transpose()?;
     let scratch = Scratch::new(directory.map_or_else(std::env::temp_dir, Path::to_owned));
     let threads = global.threads.unwrap_or_else(one_a_cpu);
-    let context = Context { sources: &sources, scratch: &scratch, threads, observer: &warned };
+    let context = Context {
+        sources: &sources,
+        scratch: &scratch,
+        threads,
+        observer: &warned,
+        signers: Signers::default(),
+    };
     let Artifact { file_name, blob } = assemble::execute(&plan, &context)?;
     count(*strict, warned.count())?;
     if let Some(directory) = directory {

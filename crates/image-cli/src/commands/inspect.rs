@@ -9,7 +9,7 @@ use std::path::Path;
 pub(crate) fn run(args: &Inspect, render: &dyn Render) -> anyhow::Result<()> {
     let mut failed: Option<anyhow::Error> = None;
     for file in &args.files {
-        if let Err(error) = one(file, render)
+        if let Err(error) = one(file, args.pcrs, render)
             && let Some(before) = failed.replace(error)
         {
             render.failure(&Failure::from(&before));
@@ -18,9 +18,13 @@ pub(crate) fn run(args: &Inspect, render: &dyn Render) -> anyhow::Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-fn one(file: &Path, render: &dyn Render) -> anyhow::Result<()> {
+fn one(file: &Path, pcrs: bool, render: &dyn Render) -> anyhow::Result<()> {
     let blob = Blob::open(file).map_err(Error::from)?;
-    let report = examine::inspect(&blob).with_context(|| file.display().to_string())?;
-    render.report(file, &report)?;
+    let name = || file.display().to_string();
+    if pcrs {
+        render.measured(file, &examine::measured(&blob).with_context(name)?)?;
+    } else {
+        render.report(file, &examine::inspect(&blob).with_context(name)?)?;
+    }
     Ok(())
 }

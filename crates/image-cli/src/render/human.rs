@@ -1,7 +1,7 @@
 //! For people: bars while it works, text when it is done.
 
 use super::{
-    Render, Written, report, request,
+    Render, Written, measured, report, request,
     text::{
         Column::{Left, Right},
         Text, exact, harmless, size,
@@ -11,7 +11,10 @@ use crate::{cli::Global, exit::Failure};
 use console::style;
 use image_core::{
     events::{Event, Observer, Step},
-    examine::{Part, report::Report},
+    examine::{
+        Part,
+        report::{Measured, Report},
+    },
     plan::Plan,
     talos::{Profile, catalogue::Catalogue, schematic::Schematic},
 };
@@ -187,6 +190,10 @@ impl Render for Human {
 
     fn report(&self, file: &Path, report: &Report) -> io::Result<()> {
         print(&report::text(file, report))
+    }
+
+    fn measured(&self, file: &Path, measured: &Measured) -> io::Result<()> {
+        print(&measured::text(file, measured))
     }
 
     fn parts(&self, parts: &[Part]) -> io::Result<()> {

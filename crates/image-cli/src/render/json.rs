@@ -4,7 +4,10 @@ use super::{Render, Written, lossy};
 use crate::{cli::Global, exit::Failure};
 use image_core::{
     events::{Event, Observer, Step},
-    examine::{Part, report::Report},
+    examine::{
+        Part,
+        report::{Measured, Report},
+    },
     plan::Plan,
     talos::{
         Profile,
@@ -65,6 +68,15 @@ fn line(mut to: impl Write, value: &impl Serialize) -> io::Result<()> {
     text.push('\n');
     to.write_all(text.as_bytes())?;
     to.flush()
+}
+
+/// What was found, with the file it is about.
+#[derive(Serialize)]
+struct Named<'a, T> {
+    #[serde(serialize_with = "lossy")]
+    file: &'a Path,
+    #[serde(flatten)]
+    found: &'a T,
 }
 
 /// Telling must not stop the work: what stderr refuses is lost.
@@ -128,14 +140,11 @@ impl Render for Json {
     }
 
     fn report(&self, file: &Path, report: &Report) -> io::Result<()> {
-        #[derive(Serialize)]
-        struct Named<'a> {
-            #[serde(serialize_with = "lossy")]
-            file: &'a Path,
-            #[serde(flatten)]
-            report: &'a Report,
-        }
-        line(io::stdout().lock(), &Named { file, report })
+        line(io::stdout().lock(), &Named { file, found: report })
+    }
+
+    fn measured(&self, file: &Path, measured: &Measured) -> io::Result<()> {
+        line(io::stdout().lock(), &Named { file, found: measured })
     }
 
     fn parts(&self, parts: &[Part]) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod human;
 mod json;
+mod measured;
 mod report;
 mod request;
 mod text;
@@ -9,7 +10,10 @@ mod text;
 use crate::{cli::Global, exit::Failure};
 use image_core::{
     events::Observer,
-    examine::{Part, report::Report},
+    examine::{
+        Part,
+        report::{Measured, Report},
+    },
     plan::Plan,
     talos::{Profile, catalogue::Catalogue, schematic::Schematic},
 };
@@ -32,6 +36,8 @@ pub(crate) trait Render: Observer {
     fn written(&self, written: &Written<'_>) -> io::Result<()>;
     /// What `file` is and what is in it.
     fn report(&self, file: &Path, report: &Report) -> io::Result<()>;
+    /// What a TPM will hold after booting `file`.
+    fn measured(&self, file: &Path, measured: &Measured) -> io::Result<()>;
     /// What can be taken out of a medium.
     fn parts(&self, parts: &[Part]) -> io::Result<()>;
     /// The command, or its work on one file, failed.

@@ -16,6 +16,7 @@ use crate::{
     error::Result,
     events::{Event, Observer},
     plan::{Output, Plan},
+    signature::Signer,
     sources::Set,
 };
 use assets::Assets;
@@ -32,6 +33,15 @@ pub struct Context<'a> {
     pub threads: NonZeroUsize,
     /// Hears how far it is.
     pub observer: &'a dyn Observer,
+    /// Who signs what the plan has signed.
+    pub signers: Signers<'a>,
+}
+
+/// Who signs. The keys themselves stay with them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Signers<'a> {
+    /// Signs what PCR 11 will hold.
+    pub pcr: Option<&'a dyn Signer>,
 }
 
 /// What was made: a name, and bytes that are not written anywhere yet.

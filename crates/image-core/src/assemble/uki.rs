@@ -6,11 +6,15 @@ use super::{
     initramfs,
 };
 use crate::{
-    blob::Blob,
+    blob::{Blob, Digest},
     error::{During, Error, ErrorKind, Result},
-    formats::uki::{self, Profile},
+    formats::{
+        pcr,
+        uki::{self, Profile},
+    },
     plan::{Plan, Uki},
-    talos::{Quirk, menu},
+    signature::{self, HashFunction, Signer},
+    talos::{Quirk, menu, phases},
 };
 use std::path::Path;
 
@@ -65,13 +69,14 @@ pub(super) fn assemble(
         title: Some(profile.title.clone()),
         cmdline: Some(profile.cmdline.clone()),
     });
-    let parts = uki::Uki {
+    let mut parts = uki::Uki {
         stub,
         os_release: uki.os_release.clone(),
         cmdline: uki.cmdline.clone(),
         uname: kernel.release,
         splash,
         pcr_public_key: None,
+        pcr_signatures: Vec::new(),
         linux: linux.clone(),
         initrd: initrd.clone(),
         profiles: if plan.talos_version.has(Quirk::UkiProfiles) {
@@ -80,7 +85,50 @@ pub(super) fn assemble(
             Vec::new()
         },
     };
-    let blob =
-        uki::assemble(&parts, timestamp(plan)?).during(|| "assembling the UKI".to_owned())?;
+    let timestamp = timestamp(plan)?;
+    if let Some(key) = &uki.pcr_key {
+        sign_pcr(&mut parts, timestamp, pcr_signer(key, cx)?)
+            .during(|| "signing what PCR 11 will hold".to_owned())?;
+    }
+    let blob = uki::assemble(&parts, timestamp).during(|| "assembling the UKI".to_owned())?;
     Ok(Assembled { blob, kernel: linux, initramfs: initrd })
+}
+
+/// Who has the key that the plan names.
+fn pcr_signer<'a>(key: &Digest, cx: &Context<'a>) -> Result<&'a dyn Signer> {
+    let fail = |what: String| Err(Error::new(ErrorKind::Input, what));
+    let planned = key.hex();
+    let Some(signer) = cx.signers.pcr else {
+        return fail(format!("nobody is here who has the PCR key {planned}: give its signer"));
+    };
+    let given = pcr::fingerprint(signer.public_key()).hex();
+    if given != planned {
+        return fail(format!(
+            "the plan is for the PCR key {planned}, and the signer has {given}: give the former, \
+             or plan for the latter"
+        ));
+    }
+    Ok(signer)
+}
+
+/// Adds the key, and for each boot the signatures of PCR 11 as Talos finds it.
+fn sign_pcr(parts: &mut uki::Uki, timestamp: u32, signer: &dyn Signer) -> Result<()> {
+    parts.pcr_public_key = Some(pcr::public_key_pem(signer.public_key())?.into());
+    let contents = uki::read(&uki::assemble(parts, timestamp)?)?;
+    let boots = pcr::predict(&contents, &HashFunction::ALL, &phases::ALL)?;
+    let mut awaited = None;
+    for (number, boot) in boots.iter().enumerate() {
+        let id = contents.profiles.get(number).and_then(|profile| profile.id.as_deref());
+        let whose = id.map_or("the UKI".to_owned(), |id| format!("profile {id}"));
+        let unsealed = boot.last().map_or(&[][..], std::slice::from_ref);
+        match pcr::sign(&whose, unsealed, signer) {
+            Ok(signatures) => parts.pcr_signatures.push(signatures.to_json()?.into()),
+            // The others are asked for all the same, so that all can be made at once.
+            Err(error @ signature::Error::Awaited(_)) => {
+                awaited.get_or_insert(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    awaited.map_or(Ok(()), |error| Err(error.into()))
 }

@@ -1,16 +1,19 @@
 //! The way back: opens any medium and says what is in it.
 //!
 //! [`Medium::open`] tells what a file is and reads its structure; [`inspect`] describes it as
-//! plain data, [`parts`] gives its pieces. Nothing is unpacked; pieces are ranges of the file.
+//! plain data, [`measured`] says what a TPM holds after it booted, [`parts`] gives its pieces.
+//! Nothing is unpacked; pieces are ranges of the file.
 
 mod identify;
 mod initramfs;
+mod measured;
 mod parts;
 pub mod report;
 mod uki;
 mod volume;
 
 pub use identify::Medium;
+pub use measured::measured;
 pub use parts::{Part, Parts, parts};
 
 use crate::{blob::Blob, error::Result};

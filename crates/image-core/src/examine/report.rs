@@ -4,6 +4,7 @@
 
 use crate::blob::Digest;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What a file is, and what is in it.
 #[derive(Clone, Debug, Serialize)]
@@ -186,7 +187,7 @@ pub struct Uki {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stub: Option<String>,
     /// Fields of `.osrel`.
-    pub os_release: std::collections::BTreeMap<String, String>,
+    pub os_release: BTreeMap<String, String>,
     /// `.uname`.
     pub uname: Option<String>,
     /// All sections in file order.
@@ -318,4 +319,70 @@ pub struct Processor {
     /// The platforms it may sit in, one bit each (Intel only), such as `0xb7`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platforms: Option<String>,
+}
+
+/// What the TPM of a machine holds that booted a medium.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// The unified kernel images on the medium, or the one it is.
+    pub ukis: Vec<MeasuredUki>,
+}
+
+/// What booting a unified kernel image is measured as.
+#[derive(Clone, Debug, Serialize)]
+pub struct MeasuredUki {
+    /// Its path in the EFI system partition; none if the medium is the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The fingerprint of the key in its `.pcrpkey`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcr_key: Option<Digest>,
+    /// Its boot profiles; one with no ID if it has none.
+    pub profiles: Vec<MeasuredProfile>,
+    /// What firmware measures before it runs, where that follows from the medium: without Secure
+    /// Boot, and with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub firmware: Vec<MeasuredFirmware>,
+    /// What is wrong with its signatures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<String>,
+}
+
+/// What firmware measures.
+#[derive(Clone, Debug, Serialize)]
+pub struct MeasuredFirmware {
+    /// Whether Secure Boot is on.
+    pub secure_boot: bool,
+    /// PCR 4, in hexadecimal by the name of the bank.
+    pub pcr4: BTreeMap<&'static str, String>,
+    /// The programs in it, in their order.
+    pub programs: Vec<String>,
+    /// PCR 7, where the medium has the keys that are enrolled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcr7: Option<BTreeMap<&'static str, String>>,
+    /// What has to be so for this to be right.
+    pub assumed: Vec<String>,
+}
+
+/// What booting a profile is measured as.
+#[derive(Clone, Debug, Serialize)]
+pub struct MeasuredProfile {
+    /// `ID=`.
+    pub id: String,
+    /// `TITLE=`.
+    pub title: String,
+    /// PCR 11 as the boot goes on.
+    pub pcr11: Vec<RegisterValue>,
+}
+
+/// What a register holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct RegisterValue {
+    /// The phases entered so far, joined by colons; empty before the first.
+    pub phase: String,
+    /// The value by the name of the bank, in hexadecimal.
+    pub values: BTreeMap<&'static str, String>,
+    /// The banks whose value is signed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signed: Vec<&'static str>,
 }

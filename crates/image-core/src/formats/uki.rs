@@ -118,6 +118,8 @@ pub struct Uki {
     pub splash: Option<Blob>,
     /// The public key (PEM) of PCR signatures.
     pub pcr_public_key: Option<Blob>,
+    /// Signatures of PCR values, one for each of [`Contents::boots`]; or none at all.
+    pub pcr_signatures: Vec<Blob>,
     /// The kernel.
     pub linux: Blob,
     /// The initrd.
@@ -159,11 +161,15 @@ impl Profile {
 }
 
 /// Joins the parts: the stub's own sections, then those of [`Uki`] in the order of its fields,
-/// then the profiles. `timestamp` (seconds since 1970) goes into the header.
+/// then the profiles, after each its PCR signatures. `timestamp` (seconds since 1970) goes into
+/// the header.
+///
+/// What is signed is known once the rest is: assemble without the signatures, which copies
+/// nothing, read that, [predict](super::pcr::predict) its PCR 11 and assemble again.
 ///
 /// # Errors
 /// As [`pe::append_sections`]; `Invalid` if the stub has no `.sbat`, if it is an image itself,
-/// or if a profile cannot be written.
+/// if a profile cannot be written, or if there are PCR signatures and not one for each boot.
 pub fn assemble(uki: &Uki, timestamp: u32) -> Result<Blob> {
     let own = pe::Image::parse(&uki.stub)?.sections;
     let known = |section: &pe::Section| Section::from_name(&section.name);
@@ -185,10 +191,19 @@ pub fn assemble(uki: &Uki, timestamp: u32) -> Result<Blob> {
         (Section::Linux, uki.linux.clone()),
         (Section::Initrd, uki.initrd.clone()),
     ];
+    let boots = uki.profiles.len().max(1);
+    if ![0, boots].contains(&uki.pcr_signatures.len()) {
+        let count = uki.pcr_signatures.len();
+        let what = format!("there are {count} PCR signatures, for {boots} boots");
+        return Err(Error::invalid(UKI, what));
+    }
+    let mut signatures = uki.pcr_signatures.iter().cloned();
     for profile in &uki.profiles {
         sections.push((Section::Profile, profile.text()?.into()));
         sections.push((Section::Cmdline, text(&profile.cmdline)));
+        sections.extend(signatures.next().map(|signature| (Section::PcrSignature, signature)));
     }
+    sections.extend(signatures.map(|signature| (Section::PcrSignature, signature)));
     let sections: Vec<_> = sections
         .into_iter()
         .filter(|(_, content)| !content.is_empty())
@@ -320,6 +335,7 @@ mod tests {
             uname: Some("6.12.1".to_owned()),
             splash: None,
             pcr_public_key: None,
+            pcr_signatures: Vec::new(),
             linux: "kernel".into(),
             initrd: Blob::zeros(5000),
             profiles: vec![

@@ -2,6 +2,7 @@
 
 use super::{Asset, Boot, Esp, Grub, GrubCore, GrubEsp, Initramfs, Profile, Uki};
 use crate::{
+    blob::Digest,
     formats::{cmdline::Cmdline, grub::Platform},
     talos::{
         esp, grub, menu,
@@ -20,6 +21,7 @@ pub(super) struct Parts<'a> {
     pub(super) sd_stub: Asset,
     pub(super) sd_boot: Asset,
     pub(super) splash: Option<PathBuf>,
+    pub(super) pcr_key: Option<Digest>,
 }
 
 /// What is one medium's own in how it boots.
@@ -59,6 +61,7 @@ impl Parts<'_> {
             splash: self.splash,
             profiles: profiles.collect(),
             cmdline: self.arguments.to_string(),
+            pcr_key: self.pcr_key,
         }
     }
 

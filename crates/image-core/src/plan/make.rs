@@ -39,6 +39,7 @@ impl Plan {
             sd_stub,
             sd_boot,
             splash,
+            pcr_key: choices.pcr_key,
         };
         let output = match &target.output {
             profile::Output::Kernel => Output::Kernel(parts.kernel),

@@ -43,6 +43,9 @@ pub struct Choices {
     pub splash: Option<PathBuf>,
     /// The extension that tells a node of what schematic its image was made.
     pub schematic: Option<VirtualExtension>,
+    /// The [fingerprint](crate::formats::pcr::fingerprint) of the key that signs what PCR 11 will
+    /// hold, where it is to be signed.
+    pub pcr_key: Option<Digest>,
     /// The one date in the image, in seconds since 1970-01-01 UTC.
     pub epoch: u64,
 }
@@ -172,6 +175,9 @@ pub struct Uki {
     pub splash: Option<PathBuf>,
     /// The profiles beside the main one.
     pub profiles: Vec<Profile>,
+    /// The fingerprint of the key that signs what PCR 11 will hold, for `.pcrsig`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcr_key: Option<Digest>,
 }
 
 /// A boot profile of a unified kernel image.

@@ -11,6 +11,7 @@ mod machine_config;
 pub mod menu;
 pub mod meta;
 pub mod partitions;
+pub mod phases;
 mod platform;
 pub mod profile;
 pub mod release;

@@ -18,10 +18,13 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("talos", &["blob", "formats", "nearest", "tree"]),
     ("sources", &["blob", "tree", "formats", "nearest"]),
     ("signers", &["signature"]),
-    ("error", &["blob", "formats", "sources", "talos", "tree"]),
+    ("error", &["blob", "formats", "signature", "sources", "talos", "tree"]),
     ("plan", &["blob", "error", "formats", "sources", "talos"]),
-    ("assemble", &["blob", "error", "events", "formats", "plan", "sources", "talos", "tree"]),
-    ("examine", &["blob", "error", "formats", "talos", "tree"]),
+    (
+        "assemble",
+        &["blob", "error", "events", "formats", "plan", "signature", "sources", "talos", "tree"],
+    ),
+    ("examine", &["blob", "error", "formats", "signature", "talos", "tree"]),
     ("fake", &["blob", "error", "formats", "sources", "talos", "tree"]),
 ];
 

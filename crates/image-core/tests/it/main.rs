@@ -3,5 +3,6 @@
 #![allow(clippy::disallowed_methods, reason = "tests read files and the clock")]
 
 mod architecture;
+mod measured;
 mod media;
 mod plans;

@@ -1,7 +1,7 @@
 //! Every kind of medium, made of the fake release, opened again and held against what went in.
 
 use image_core::{
-    assemble::{self, Context},
+    assemble::{self, Context, Signers},
     blob::{Blob, Scratch},
     error::ErrorKind,
     events::Silent,
@@ -53,7 +53,13 @@ fn build_from(
     let scratch = tempfile::tempdir().unwrap();
     let scratch = Scratch::new(scratch.path());
     let threads = NonZeroUsize::MIN;
-    let cx = Context { sources, scratch: &scratch, threads, observer: &Silent };
+    let cx = Context {
+        sources,
+        scratch: &scratch,
+        threads,
+        observer: &Silent,
+        signers: Signers::default(),
+    };
     assemble::execute(&plan, &cx).unwrap().blob
 }
 
@@ -491,7 +497,13 @@ fn refused(release: &Tree) -> String {
     let choices = Choices::default();
     let plan = Plan::new(plan::resolve(&profile, &choices, &sources).unwrap(), &choices).unwrap();
     let (scratch, threads) = (Scratch::new(""), NonZeroUsize::MIN);
-    let cx = Context { sources: &sources, scratch: &scratch, threads, observer: &Silent };
+    let cx = Context {
+        sources: &sources,
+        scratch: &scratch,
+        threads,
+        observer: &Silent,
+        signers: Signers::default(),
+    };
     let error = assemble::execute(&plan, &cx).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Source);
     error.to_string()

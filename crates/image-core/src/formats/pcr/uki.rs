@@ -1,68 +1,16 @@
-//! What TPM register PCR 11 will hold once a unified kernel image has booted.
+//! What PCR 11 will hold once a unified kernel image has booted.
 //!
-//! Specification: systemd-stub(7), "TPM PCR Notes", and systemd-measure(1) of systemd 257; extending
-//! a register: TCG TPM 2.0 Library, Part 1, "Extend of a PCR".
+//! Specification: systemd-stub(7), "TPM PCR Notes", and systemd-measure(1) of systemd 257.
 
-use super::{
-    Error, Result,
-    uki::{Contents, Section, Sections},
+use super::{Result, Values, digest, extend, measure, zeros};
+use crate::{
+    formats::uki::{Contents, Section, Sections},
+    signature::HashFunction,
 };
-use crate::blob::Blob;
-use sha2::digest::DynDigest;
-use std::{collections::BTreeMap, fmt, io::Read};
+use std::collections::BTreeMap;
 
-/// How much is hashed at a time, in bytes.
-const CHUNK: usize = 256 << 10;
-
-/// A TPM's set of registers, by the hash it extends them with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Bank {
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-impl Bank {
-    /// Every bank that can be predicted.
-    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
-
-    /// Its name in systemd's and the kernel's interfaces.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-            Self::Sha384 => "sha384",
-            Self::Sha512 => "sha512",
-        }
-    }
-
-    fn hasher(self) -> Box<dyn DynDigest> {
-        match self {
-            Self::Sha256 => Box::<sha2::Sha256>::default(),
-            Self::Sha384 => Box::<sha2::Sha384>::default(),
-            Self::Sha512 => Box::<sha2::Sha512>::default(),
-        }
-    }
-
-    fn hash(self, parts: &[&[u8]]) -> Box<[u8]> {
-        let mut hasher = self.hasher();
-        for part in parts {
-            hasher.update(part);
-        }
-        hasher.finalize()
-    }
-}
-
-impl fmt::Display for Bank {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A digest, or a register's value, in each bank asked for.
-pub type Values = BTreeMap<Bank, Box<[u8]>>;
+/// The register that systemd-stub and the booted system extend.
+pub const PCR: u32 = 11;
 
 /// PCR 11 at some moment of the boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +32,7 @@ pub struct Prediction {
 /// Reading a section failed.
 pub fn predict(
     contents: &Contents,
-    banks: &[Bank],
+    banks: &[HashFunction],
     phases: &[&str],
 ) -> Result<Vec<Vec<Prediction>>> {
     let base = digests(&contents.base, banks)?;
@@ -108,7 +56,7 @@ pub fn predict(
 /// of its kind and is not measured.
 type Digests = BTreeMap<Section, Option<Values>>;
 
-fn digests(sections: &Sections, banks: &[Bank]) -> Result<Digests> {
+fn digests(sections: &Sections, banks: &[HashFunction]) -> Result<Digests> {
     sections
         .iter()
         .filter(|&(&section, _)| section != Section::PcrSignature)
@@ -119,68 +67,56 @@ fn digests(sections: &Sections, banks: &[Bank]) -> Result<Digests> {
         .collect()
 }
 
-fn digest(content: &Blob, banks: &[Bank]) -> Result<Values> {
-    let mut hashers: BTreeMap<_, _> = banks.iter().map(|&bank| (bank, bank.hasher())).collect();
-    let mut reader = content.reader();
-    let mut buf = vec![0; CHUNK];
-    loop {
-        let n = reader.read(&mut buf).map_err(|error| Error::io("PCR", error))?;
-        if n == 0 {
-            break;
-        }
-        for hasher in hashers.values_mut() {
-            hasher.update(&buf[..n]);
-        }
-    }
-    Ok(hashers.into_iter().map(|(bank, hasher)| (bank, hasher.finalize())).collect())
-}
-
-fn timeline(sections: &Digests, banks: &[Bank], phases: &[&str]) -> Vec<Prediction> {
-    let mut values: Values =
-        banks.iter().map(|&bank| (bank, bank.hash(&[]).iter().map(|_| 0).collect())).collect();
+fn timeline(sections: &Digests, banks: &[HashFunction], phases: &[&str]) -> Vec<Prediction> {
+    let mut values = zeros(banks);
     for (section, digests) in sections {
         let Some(digests) = digests else { continue };
-        extend_all(&mut values, |bank| bank.hash(&[section.name().as_bytes(), b"\0"]));
-        extend_all(&mut values, |bank| digests.get(&bank).cloned().unwrap_or_default());
+        measure(&mut values, format!("{section}\0").as_bytes());
+        extend(&mut values, digests);
     }
     let mut predictions = vec![Prediction { phase: String::new(), values: values.clone() }];
     for (i, phase) in phases.iter().enumerate() {
-        extend_all(&mut values, |bank| bank.hash(&[phase.as_bytes()]));
+        measure(&mut values, phase.as_bytes());
         let phase = phases[..=i].join(":");
         predictions.push(Prediction { phase, values: values.clone() });
     }
     predictions
 }
 
-/// Extends the register in every bank by what `digest` gives for it.
-fn extend_all(values: &mut Values, digest: impl Fn(Bank) -> Box<[u8]>) {
-    for (bank, value) in values {
-        *value = bank.hash(&[value, &digest(*bank)]);
-    }
+/// A small image with the public key `key`.
+#[cfg(test)]
+pub(super) fn fake_image(key: &str, profiles: Vec<crate::formats::uki::Profile>) -> Contents {
+    use crate::{
+        blob::Blob,
+        formats::{
+            pe::{Machine, fake},
+            uki::{self, Uki},
+        },
+    };
+
+    let uki = Uki {
+        stub: fake::image(Machine::Amd64, &[(".text", b"x"), (".sbat", b"sbat,1")]).into(),
+        os_release: "ID=x".to_owned(),
+        cmdline: "quiet".to_owned(),
+        uname: Some("6.1".to_owned()),
+        splash: Some("BM".into()),
+        pcr_public_key: Some(key.to_owned().into()),
+        pcr_signatures: Vec::new(),
+        linux: Blob::zeros(300_000),
+        initrd: "initrd".into(),
+        profiles,
+    };
+    uki::read(&uki::assemble(&uki, 0).unwrap()).unwrap()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::{
-        pe::{Machine, fake},
-        uki::{self, Profile, Uki},
-    };
-    use sha2::{Digest, Sha256};
+    use crate::{blob::Blob, formats::uki::Profile};
+    use sha2::{Digest as _, Sha256};
 
     fn image(profiles: Vec<Profile>) -> Contents {
-        let uki = Uki {
-            stub: fake::image(Machine::Amd64, &[(".text", b"x"), (".sbat", b"sbat,1")]).into(),
-            os_release: "ID=x".to_owned(),
-            cmdline: "quiet".to_owned(),
-            uname: Some("6.1".to_owned()),
-            splash: Some("BM".into()),
-            pcr_public_key: Some("key".into()),
-            linux: Blob::zeros(300_000),
-            initrd: "initrd".into(),
-            profiles,
-        };
-        uki::read(&uki::assemble(&uki, 0).unwrap()).unwrap()
+        fake_image("key", profiles)
     }
 
     /// The same sums spelled out: hash(name, NUL), hash(data), then the phases.
@@ -208,14 +144,14 @@ mod tests {
             (".pcrpkey", b"key"),
         ];
         let phases = ["enter-initrd", "leave-initrd"];
-        let all = predict(&image(Vec::new()), &Bank::ALL, &phases).unwrap();
+        let all = predict(&image(Vec::new()), &HashFunction::ALL, &phases).unwrap();
         let [boot] = &*all else { panic!() };
         let names: Vec<_> = boot.iter().map(|prediction| prediction.phase.as_str()).collect();
         assert_eq!(names, ["", "enter-initrd", "enter-initrd:leave-initrd"]);
         for (i, prediction) in boot.iter().enumerate() {
             let expected = by_hand(&sections, &phases[..i]);
-            assert_eq!(*prediction.values[&Bank::Sha256], *expected);
-            assert_eq!(prediction.values[&Bank::Sha512].len(), 64);
+            assert_eq!(*prediction.values[&HashFunction::Sha256], *expected);
+            assert_eq!(prediction.values[&HashFunction::Sha512].len(), 64);
         }
     }
 
@@ -227,7 +163,7 @@ mod tests {
             cmdline: cmdline.map(str::to_owned),
         };
         let contents = image(vec![named("main", None), named("other", Some("quiet wipe"))]);
-        let all = predict(&contents, &[Bank::Sha256], &[]).unwrap();
+        let all = predict(&contents, &[HashFunction::Sha256], &[]).unwrap();
         let zeros = vec![0; 300_000];
         for (predicted, (profile, cmdline)) in
             all.iter().zip([("ID=main", "quiet"), ("ID=other", "quiet wipe")])
@@ -243,7 +179,7 @@ mod tests {
                 (".pcrpkey", b"key"),
                 (".profile", profile.as_bytes()),
             ];
-            assert_eq!(*predicted[0].values[&Bank::Sha256], *by_hand(&sections, &[]));
+            assert_eq!(*predicted[0].values[&HashFunction::Sha256], *by_hand(&sections, &[]));
         }
         // An empty section hides the base's and is not measured; a signature never is.
         let mut hidden = contents.clone();
@@ -252,7 +188,7 @@ mod tests {
         main.insert(Section::PcrSignature, "signature".into());
         let mut without = contents;
         without.base.remove(&Section::Splash);
-        let value = |contents| predict(contents, &[Bank::Sha384], &[]).unwrap()[0].clone();
+        let value = |contents| predict(contents, &[HashFunction::Sha384], &[]).unwrap()[0].clone();
         assert_eq!(value(&hidden), value(&without));
     }
 }

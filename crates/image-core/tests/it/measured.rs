@@ -1,0 +1,105 @@
+//! Images whose measurement is signed, and what is told of it.
+
+use image_core::{
+    assemble::{self, Context, Signers},
+    blob::{Blob, Scratch},
+    error::Result,
+    events::Silent,
+    examine::{self, report::MeasuredUki},
+    fake,
+    formats::pcr,
+    plan::{self, Choices, Plan},
+    signature::Signer,
+    signers::{KeyType, PrivateKey},
+    talos::Profile,
+};
+use std::num::NonZeroUsize;
+
+fn key() -> PrivateKey {
+    PrivateKey::read(include_bytes!("../golden/pcr/key.pem"), None).unwrap()
+}
+
+/// Makes what `request` asks for, its measurement to be signed by `key`, where `signer` is.
+fn build(request: &str, key: &PrivateKey, signer: Option<&dyn Signer>) -> Result<Blob> {
+    let version = request.lines().find_map(|line| line.strip_prefix("version: ")).unwrap();
+    let sources = fake::sources(&version.parse().unwrap()).unwrap();
+    let choices =
+        Choices { pcr_key: Some(pcr::fingerprint(key.public_key())), ..Choices::default() };
+    let profile = Profile::from_yaml(request).unwrap();
+    let plan = Plan::new(plan::resolve(&profile, &choices, &sources)?, &choices)?;
+    let scratch = tempfile::tempdir().unwrap();
+    let cx = Context {
+        sources: &sources,
+        scratch: &Scratch::new(scratch.path()),
+        threads: NonZeroUsize::MIN,
+        observer: &Silent,
+        signers: Signers { pcr: signer },
+    };
+    Ok(assemble::execute(&plan, &cx)?.blob)
+}
+
+fn measured(medium: &Blob) -> MeasuredUki {
+    let [uki] = &examine::measured(medium).unwrap().ukis[..] else { panic!() };
+    uki.clone()
+}
+
+#[test]
+fn each_profile_is_signed_for_the_moment_in_which_talos_unseals() {
+    let key = key();
+    for (request, profiles) in [
+        ("baseProfileName: metal-uki\narch: amd64\nversion: v1.12.0", &["main"][..]),
+        ("baseProfileName: metal-uki\narch: arm64\nversion: v1.9.0", &[""]),
+        (
+            "baseProfileName: iso\narch: amd64\nversion: v1.12.0\n\
+             output: {isoOptions: {bootloader: sd-boot}}",
+            &["main", "reset"],
+        ),
+    ] {
+        let medium = build(request, &key, Some(&key)).unwrap();
+        let uki = measured(&medium);
+        assert_eq!(uki.pcr_key, Some(pcr::fingerprint(key.public_key())));
+        assert_eq!(uki.flaws, [""; 0]);
+        let ids: Vec<_> = uki.profiles.iter().map(|profile| profile.id.as_str()).collect();
+        assert_eq!(ids, profiles);
+        for profile in &uki.profiles {
+            let signed = profile.pcr11.iter().map(|value| (&*value.phase, value.signed.len()));
+            assert_eq!(
+                signed.collect::<Vec<_>>(),
+                [
+                    ("", 0),
+                    ("enter-initrd", 0),
+                    ("enter-initrd:leave-initrd", 0),
+                    ("enter-initrd:leave-initrd:enter-machined", 3),
+                ]
+            );
+        }
+    }
+}
+
+#[test]
+fn signatures_of_something_else_are_a_flaw() {
+    let key = key();
+    let request = "baseProfileName: metal-uki\narch: amd64\nversion: v1.12.0";
+    let mut bytes = build(request, &key, Some(&key)).unwrap().to_vec(1 << 30).unwrap();
+    let at = bytes.windows(14).position(|it| it == b"talos.platform").unwrap();
+    bytes[at] = b'T';
+    let flaws = measured(&bytes.into()).flaws;
+    assert!(
+        matches!(&flaws[..], [flaw] if flaw.contains("main: its .pcrsig signs none")),
+        "{flaws:?}"
+    );
+}
+
+#[test]
+fn the_signer_has_to_have_the_key_that_was_planned() {
+    let key = key();
+    let other = PrivateKey::generate(KeyType::Rsa2048).unwrap();
+    let request = "baseProfileName: metal-uki\narch: amd64\nversion: v1.12.0";
+    let fingerprint = pcr::fingerprint(key.public_key()).hex();
+    for (signer, says) in
+        [(None, "nobody is here"), (Some(&other as &dyn Signer), "the signer has")]
+    {
+        let error = build(request, &key, signer).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains(&fingerprint), "{error}");
+    }
+}

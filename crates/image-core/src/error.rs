@@ -75,7 +75,7 @@ impl std::error::Error for Error {}
 impl From<formats::Error> for Error {
     fn from(error: formats::Error) -> Self {
         let kind = match error.fault() {
-            Fault::Corrupt { .. } => ErrorKind::Input,
+            Fault::Corrupt { .. } | Fault::Signature(_) => ErrorKind::Input,
             Fault::Unsupported(_) => ErrorKind::Unsupported,
             Fault::Invalid(_) | Fault::TooLarge { .. } => ErrorKind::Assembly,
             Fault::Io(_) => ErrorKind::Io,

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 30] = [
+const TOOLS: [(&str, &str); 31] = [
     ("cpio", "cpio"),
     ("e2fsck", "e2fsprogs"),
     ("fsck.vfat", "dosfstools"),
@@ -30,6 +30,7 @@ const TOOLS: [(&str, &str); 30] = [
     ("sbverify", "sbsigntool"),
     ("sfdisk", "fdisk"),
     ("sgdisk", "gdisk"),
+    ("sign-efi-sig-list", "efitools"),
     ("skopeo", "skopeo"),
     ("swtpm", "swtpm"),
     ("tar", "tar"),

@@ -6,6 +6,7 @@ mod archives;
 mod grub;
 mod modules;
 mod sections;
+mod signatures;
 mod volumes;
 mod volumes_xfs;
 

@@ -1,6 +1,6 @@
 //! The one error every format reports with.
 
-use crate::blob::Overlap;
+use crate::{blob::Overlap, signature};
 use std::{fmt, io};
 
 /// What went wrong in a format, and where in its bytes.
@@ -38,6 +38,8 @@ pub enum Fault {
     },
     /// Reading or writing failed underneath.
     Io(io::Error),
+    /// A key or its signature is missing, or is not what it should be.
+    Signature(signature::Error),
     /// A mistake in this crate.
     Bug(String),
 }
@@ -75,6 +77,11 @@ impl Error {
         }
     }
 
+    /// Signing, or taking in a key, failed.
+    pub fn signature(format: &'static str, source: signature::Error) -> Self {
+        Self { format, fault: Fault::Signature(source) }
+    }
+
     /// A writer placed two parts over each other.
     pub fn overlap(format: &'static str, overlap: Overlap) -> Self {
         Self { format, fault: Fault::Bug(overlap.to_string()) }
@@ -91,6 +98,11 @@ impl Error {
             | Fault::TooLarge { what, .. }
             | Fault::Bug(what) => *what = named(what),
             Fault::Io(error) => *error = io::Error::new(error.kind(), named(&error.to_string())),
+            Fault::Signature(
+                signature::Error::Key(what)
+                | signature::Error::Signer(what)
+                | signature::Error::Awaited(what),
+            ) => *what = named(what),
         }
         self
     }
@@ -120,6 +132,7 @@ impl fmt::Display for Error {
                 need.saturating_sub(*have)
             ),
             Fault::Io(source) => write!(f, "{format}: {source}"),
+            Fault::Signature(source) => write!(f, "{format}: {source}"),
             Fault::Bug(what) => write!(f, "{format}: {what}; this is a bug"),
         }
     }

@@ -1,13 +1,18 @@
 //! File formats, one noun a file, each by its public specification. Nothing here knows Talos.
 
 mod calendar;
+mod der;
 mod error;
 mod pipeline;
+mod signed_data;
 
+pub mod authenticode;
+pub mod certificate;
 pub mod cmdline;
 pub mod compress;
 pub mod cpio;
 pub mod depmod;
+pub mod efi_variable;
 pub mod fat;
 pub mod gpt;
 pub mod grub;

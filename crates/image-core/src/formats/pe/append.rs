@@ -1,8 +1,8 @@
 //! Sections put after those a program has.
 
 use super::{
-    COFF_LEN, DIRECTORY_LEN, DOS_LEN, INITIALIZED_DATA, Image, LFANEW, MEM_READ, OPTIONAL_LEN, PE,
-    SECTION_LEN, SIGNATURE, Section, u32_at,
+    COFF_LEN, DIRECTORY_LEN, DOS_LEN, INITIALIZED_DATA, Image, LFANEW, MEM_READ, PE, SECTION_LEN,
+    SIGNATURE, Section, certificates::CERTIFICATES_AT, u32_at,
 };
 use crate::{
     blob::{Blob, Layout},
@@ -14,8 +14,6 @@ const SIGNATURE_AT: u32 = 0x80;
 /// Bytes that the data of an added section takes whole multiples of. So each section lies to the
 /// one before as blocks lie to each other, and a file system can share what stands in it.
 const RAW_ALIGN: u64 = 4096;
-/// The certificate table's place among the data directories.
-const CERTIFICATES: usize = 4;
 
 /// A section to be added: initialised data that can be read.
 #[derive(Clone, Debug)]
@@ -124,8 +122,7 @@ fn optional_header(
     put(&mut optional, 60, fit(headers_end)?); // SizeOfHeaders
     put(&mut optional, 64, 0); // CheckSum
     // A certificate table is named by its place in the file, where something else now is.
-    let certificates = OPTIONAL_LEN + CERTIFICATES * DIRECTORY_LEN;
-    if let Some(directory) = optional.get_mut(certificates..certificates + DIRECTORY_LEN) {
+    if let Some(directory) = optional.get_mut(CERTIFICATES_AT..CERTIFICATES_AT + DIRECTORY_LEN) {
         directory.fill(0);
     }
     Ok(optional)

@@ -4,10 +4,12 @@
 //! 2.10, section 2.1.1 "UEFI Images" uses it. Only PE32+ is read: no 32-bit UEFI is served.
 
 mod append;
+mod certificates;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 
 pub use append::{NewSection, append_sections};
+pub(super) use certificates::{CERTIFICATE_ALIGN, Places, certificate_table, patched};
 
 use super::{Error, Result};
 use crate::blob::Blob;

@@ -99,7 +99,9 @@ fn others_accept_programs_signed_here_until_they_are_altered() {
     for kind in kinds {
         let signer = OpenSsl::new(dir.path(), kind);
         let ours = signer.certificate();
-        for program in &programs {
+        // The large ones once for each algorithm.
+        let programs = if kind == RSA || kind == EC { &programs[..] } else { &programs[..2] };
+        for program in programs {
             let signed = Blob::open(program).unwrap();
             let signed = authenticode::sign("it", &signed, &ours, &signer).unwrap();
             let file = persisted(&signed, dir.path().join("signed.efi"));
@@ -110,12 +112,7 @@ fn others_accept_programs_signed_here_until_they_are_altered() {
             let said = text("osslsigncode", &arguments.concat());
             assert!(said.contains("Signature verification: ok"), "{said}");
             assert!(!said.contains("MISMATCH"), "{said}");
-            let [listed, calculated] =
-                ["Current PE checksum", "Calculated PE checksum"].map(|name| {
-                    let line = said.lines().find(|line| line.starts_with(name)).unwrap();
-                    line.split(':').nth(1).unwrap().trim().to_owned()
-                });
-            assert_eq!(listed, calculated);
+            assert!(!said.to_lowercase().contains("invalid pe checksum"), "{said}");
             assert_eq!(
                 authenticode::verify(&signed, std::slice::from_ref(&ours)).unwrap(),
                 Verdict::Valid(ours.clone())
@@ -129,6 +126,20 @@ fn others_accept_programs_signed_here_until_they_are_altered() {
         let verdict = authenticode::verify(&Blob::open(&file).unwrap(), &[ours]).unwrap();
         assert!(matches!(verdict, Verdict::WrongDigest { .. }), "{verdict:?}");
     }
+}
+
+/// The depth, tag and short values of all elements; neither their places nor what depends on the
+/// attributes.
+fn outline(der: &[u8]) -> Vec<(u32, String)> {
+    let mut command = Command::new("openssl");
+    let said = feed(command.args(["asn1parse", "-inform", "DER"]), der).stdout;
+    let row = |line: &str| {
+        let (place, text) =
+            line.split_once("prim: ").or_else(|| line.split_once("cons: ")).unwrap();
+        let depth = place.split("d=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        (depth, text.split("[HEX DUMP]").next().unwrap().trim().to_owned())
+    };
+    String::from_utf8(said).unwrap().lines().map(row).collect()
 }
 
 #[test]
@@ -147,25 +158,15 @@ fn programs_signed_by_others_are_valid_and_differ_in_the_signature_alone() {
     let theirs = Blob::open(&theirs).unwrap();
     let [there] = &*authenticode::signatures(&theirs).unwrap() else { panic!() };
     assert_eq!((there.digest, &there.signer), (here.digest, &here.signer));
-    // Outline of the DER without places and lengths; they add a time and S/MIME's abilities.
-    let outline = |der: &[u8]| {
-        let mut command = Command::new("openssl");
-        let said = feed(command.args(["asn1parse", "-inform", "DER"]), der).stdout;
-        let said = String::from_utf8(said).unwrap();
-        let kinds = said
-            .lines()
-            .map(|line| line.split_once("prim: ").or_else(|| line.split_once("cons: ")));
-        let kinds = kinds
-            .map(|halves| halves.unwrap().1.split("[HEX DUMP]").next().unwrap().trim().to_owned());
-        kinds.collect::<Vec<_>>()
-    };
-    let (mine, mut full) = (outline(&here.der), outline(&there.der));
-    for attribute in ["OBJECT            :signingTime", "OBJECT            :S/MIME Capabilities"] {
-        let at = full.iter().position(|line| line == attribute).unwrap();
-        let len = if attribute.ends_with("Time") { 4 } else { 28 };
-        full.drain(at - 1..at - 1 + len);
+    // They add a time, and what the signer can do as a reader of mail.
+    let (ours_outlined, mut outlined) = (outline(&here.der), outline(&there.der));
+    for attribute in [":signingTime", ":S/MIME Capabilities"] {
+        let at = outlined.iter().position(|(_, text)| text.ends_with(attribute)).unwrap() - 1;
+        let depth = outlined[at].0;
+        let len = outlined[at + 1..].iter().position(|row| row.0 <= depth).unwrap();
+        outlined.drain(at..at + 1 + len);
     }
-    assert_eq!(mine, full);
+    assert_eq!(ours_outlined, outlined);
     let [mine, full] = [&signed, &theirs].map(|blob| blob.to_vec(1 << 24).unwrap());
     let len = usize::try_from(Blob::open(&program).unwrap().len()).unwrap();
     let differ = (0..len).filter(|&at| mine[at] != full[at]).count();

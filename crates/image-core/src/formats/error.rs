@@ -96,13 +96,13 @@ impl Error {
             | Fault::Unsupported(what)
             | Fault::Invalid(what)
             | Fault::TooLarge { what, .. }
-            | Fault::Bug(what) => *what = named(what),
-            Fault::Io(error) => *error = io::Error::new(error.kind(), named(&error.to_string())),
-            Fault::Signature(
+            | Fault::Bug(what)
+            | Fault::Signature(
                 signature::Error::Key(what)
                 | signature::Error::Signer(what)
                 | signature::Error::Awaited(what),
             ) => *what = named(what),
+            Fault::Io(error) => *error = io::Error::new(error.kind(), named(&error.to_string())),
         }
         self
     }

@@ -14,7 +14,8 @@ pub use sign::sign;
 use super::{
     Error, Result,
     certificate::Certificate,
-    pe::{Image, Places},
+    der::Elements,
+    pe::{CERTIFICATE_ALIGN, Image, Places},
     signed_data::SignedData,
 };
 use crate::blob::{Blob, Digest};
@@ -110,7 +111,12 @@ pub fn verify(image: &Blob, trusted: &[Certificate]) -> Result<Verdict> {
 }
 
 impl Signature {
-    fn read(der: Vec<u8>) -> Result<Self> {
+    /// Some writers count the zeros behind a signature as its own.
+    fn read(mut der: Vec<u8>) -> Result<Self> {
+        let len = Elements::new(FORMAT, &der).any("SignedData")?.whole.len();
+        if der.len() < len + 8 && der[len..].iter().all(|&byte| byte == 0) {
+            der.truncate(len);
+        }
         let data = SignedData::read(FORMAT, &der)?;
         let digest = indirect_data::read(&data)?.digest;
         let signer = data.signer().cloned();
@@ -162,7 +168,7 @@ fn pass(image: &Blob, places: &Places) -> Result<Pass> {
 
 /// How many zeros have to follow a program of this length before its signatures.
 fn padding(len: u64) -> usize {
-    usize::try_from(len.next_multiple_of(super::pe::CERTIFICATE_ALIGN) - len).unwrap_or_default()
+    usize::try_from(len.next_multiple_of(CERTIFICATE_ALIGN) - len).unwrap_or_default()
 }
 
 /// `CheckSum` of a PE file: the sum of its 16-bit words, carries added again, and its length.
@@ -178,10 +184,9 @@ impl Checksum {
             self.0 += u64::from(first) << 8;
             bytes = rest;
         }
-        let words = bytes.chunks(2);
-        self.0 += words
-            .map(|word| u64::from(word[0]) | word.get(1).map_or(0, |&upper| u64::from(upper) << 8))
-            .sum::<u64>();
+        let words = bytes.chunks_exact(2);
+        self.0 += words.remainder().first().map_or(0, |&lower| u64::from(lower));
+        self.0 += words.map(|word| u64::from(u16::from_le_bytes([word[0], word[1]]))).sum::<u64>();
     }
 
     /// The field's value for a file of `len` bytes, which are below 4 GiB.

@@ -48,8 +48,8 @@ pub fn sign(
     let element = der::element(der::SEQUENCE, &[&content]);
     let content =
         Content { what, kind: indirect_data::KIND, bytes: &content, element: Some(&element) };
-    let signed = content_info(&sign_data(FORMAT, &content, certificate, signer)?);
-    let table = certificate_table(PKCS_SIGNED_DATA, &signed)?;
+    let envelope = content_info(&sign_data(FORMAT, &content, certificate, signer)?);
+    let table = certificate_table(PKCS_SIGNED_DATA, &envelope)?;
 
     let start = image.len() + padding(image.len()) as u64;
     let end = start + table.len() as u64;

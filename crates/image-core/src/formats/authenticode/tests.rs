@@ -92,8 +92,8 @@ fn another_program_under_the_same_signature_is_broken() {
 fn the_file_grows_by_a_table_and_is_patched_in_two_places() {
     let mut odd = bytes(&program());
     odd.extend(b"123");
-    let signer = ecdsa(7);
-    let signed = sign("it", &odd.clone().into(), &certificate("Boot", &signer), &signer).unwrap();
+    let key = ecdsa(7);
+    let signed = sign("it", &odd.clone().into(), &certificate("Boot", &key), &key).unwrap();
     let places = Image::parse(&signed).unwrap().places().unwrap();
     assert_eq!(places.table.start, odd.len() as u64 + 5);
     assert_eq!(places.table.end % 8, 0);
@@ -119,6 +119,21 @@ fn the_file_grows_by_a_table_and_is_patched_in_two_places() {
     assert_eq!(signed[field..field + 4], sum.to_le_bytes());
 }
 
+/// Says it has the key, and answers with this.
+#[derive(Debug)]
+struct Answers(Fake, Option<&'static [u8]>);
+
+impl Signer for Answers {
+    fn public_key(&self) -> &PublicKey {
+        self.0.public_key()
+    }
+
+    fn sign(&self, request: &Request<'_>) -> Result<Vec<u8>, signature::Error> {
+        let awaited = || signature::Error::Awaited(request.what.to_owned());
+        self.1.map(<[u8]>::to_vec).ok_or_else(awaited)
+    }
+}
+
 #[test]
 fn what_cannot_be_signed_is_refused_and_said() {
     let signer = ecdsa(7);
@@ -135,18 +150,6 @@ fn what_cannot_be_signed_is_refused_and_said() {
         "Authenticode: the certificate of CN=Other, O=Example is for another key: give the key's own"
     );
 
-    /// Says it has a key, and answers with this.
-    #[derive(Debug)]
-    struct Answers(Fake, Option<&'static [u8]>);
-    impl Signer for Answers {
-        fn public_key(&self) -> &PublicKey {
-            self.0.public_key()
-        }
-        fn sign(&self, request: &Request<'_>) -> Result<Vec<u8>, signature::Error> {
-            let awaited = || signature::Error::Awaited(request.what.to_owned());
-            self.1.map(<[u8]>::to_vec).ok_or_else(awaited)
-        }
-    }
     let error = refuse(&program(), &ours, &Answers(ecdsa(7), Some(b"rubbish")));
     assert!(error.contains("does not hold under the certificate of CN=Boot"), "{error}");
     let error = refuse(&program(), &ours, &Answers(ecdsa(7), None));

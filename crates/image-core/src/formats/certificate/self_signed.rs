@@ -59,10 +59,10 @@ pub fn self_signed(
     serial[0] = serial[0] & 0x3f | 0x40;
     let version_3 = der::element(der::CONTEXT_0, &[&der::element(der::INTEGER, &[&[2]])]);
     let serial = der::element(der::INTEGER, &[&serial]);
-    let signed = der::element(der::SEQUENCE, &[&version_3, &serial, &fields]);
+    let body = der::element(der::SEQUENCE, &[&version_3, &serial, &fields]);
 
     let hash = HashFunction::Sha256;
-    let digest = hash.digest(&signed);
+    let digest = hash.digest(&body);
     let what = format!("the certificate of {}", subject.text());
     let signature = signer
         .sign(&Request { what: &what, hash, digest: &digest })
@@ -72,7 +72,7 @@ pub fn self_signed(
         return Err(Error::signature(FORMAT, error));
     }
     let signature = der::element(der::BIT_STRING, &[&[0], &signature]);
-    Certificate::from_der(&der::element(der::SEQUENCE, &[&signed, &algorithm, &signature]))
+    Certificate::from_der(&der::element(der::SEQUENCE, &[&body, &algorithm, &signature]))
 }
 
 impl Subject<'_> {

@@ -71,9 +71,9 @@ pub fn sign(
     let timestamp = timestamp(time)?;
     let bytes = signed_bytes(variable, ATTRIBUTES, &timestamp, content);
     let what = format!("the variable {}", variable.name());
-    let signed = Content { what: &what, kind: DATA, bytes: &bytes, element: None };
-    let signed = sign_data(FORMAT, &signed, certificate, signer)?;
-    let len = CERTIFICATE_HEADER_LEN + signed.len();
+    let order = Content { what: &what, kind: DATA, bytes: &bytes, element: None };
+    let envelope = sign_data(FORMAT, &order, certificate, signer)?;
+    let len = CERTIFICATE_HEADER_LEN + envelope.len();
     let len = u32::try_from(len)
         .map_err(|_| Error::too_large(FORMAT, "the signature", len as u64, u32::MAX.into()))?;
     let mut auth = timestamp.to_vec();
@@ -81,7 +81,7 @@ pub fn sign(
     auth.extend(REVISION_2.to_le_bytes());
     auth.extend(EFI_GUID.to_le_bytes());
     auth.extend(PKCS7.to_bytes_le());
-    auth.extend(signed);
+    auth.extend(envelope);
     auth.extend(content);
     Ok(auth)
 }

@@ -141,7 +141,7 @@ pub(super) struct SignedData<'a> {
     pub(super) content: Option<Element<'a>>,
     /// Those that can be read.
     pub(super) certificates: Vec<Certificate>,
-    signers: Vec<SignerInfo<'a>>,
+    signer: SignerInfo<'a>,
 }
 
 struct SignerInfo<'a> {
@@ -183,30 +183,27 @@ impl<'a> SignedData<'a> {
             }
         }
         fields.optional(der::CONTEXT_1, "the revocation lists")?;
-        let mut signers = Vec::new();
-        let mut set = fields.expect(der::SET, "the signers")?.elements();
-        while !set.is_empty() {
-            signers.push(SignerInfo::read(&set.expect(der::SEQUENCE, "a signer")?)?);
-        }
-        Ok(Self { kind, content, certificates, signers })
+        let mut signers = fields.expect(der::SET, "the signers")?.elements();
+        let signer = SignerInfo::read(&signers.expect(der::SEQUENCE, "the signer")?)?;
+        signers.end("the one signer")?;
+        Ok(Self { kind, content, certificates, signer })
     }
 
-    /// The certificate of the first signer, if it is among them.
+    /// The signer's certificate, if it is among them.
     pub(super) fn signer(&self) -> Option<&Certificate> {
-        self.signers.first().and_then(|signer| signer.certificate(&self.certificates))
+        self.certificates.iter().find(|certificate| certificate.named() == self.signer.named)
     }
 
-    /// Whether the first signer's signature of `content` holds, by arithmetic alone.
+    /// Whether the signature of `content` holds, by arithmetic alone.
     pub(super) fn holds(&self, content: &[u8]) -> bool {
-        let certificate = self.signer();
-        certificate.zip(self.signers.first()).is_some_and(|(certificate, signer)| {
-            signer.digest(self.kind, content).is_some_and(|digest| {
-                certificate.public_key().verifies(signer.hash, &digest, signer.signature)
-            })
+        let SignerInfo { hash, signature, .. } = self.signer;
+        let digest = self.signer.digest(self.kind, content);
+        self.signer().zip(digest).is_some_and(|(certificate, digest)| {
+            certificate.public_key().verifies(hash, &digest, signature)
         })
     }
 
-    /// That of the `trusted` certificates which vouches for the first signer: it is the signer's,
+    /// That of the `trusted` certificates which vouches for the signer: it is the signer's,
     /// or the last of a chain of certificates that travel along.
     pub(super) fn anchor<'t>(&self, trusted: &'t [Certificate]) -> Option<&'t Certificate> {
         let mut current = self.signer()?;
@@ -235,10 +232,6 @@ impl<'a> SignerInfo<'a> {
         fields.expect(der::SEQUENCE, "the algorithm")?;
         let signature = fields.expect(der::OCTET_STRING, "the signature")?.value;
         Ok(Self { named, hash, attributes, signature })
-    }
-
-    fn certificate<'c>(&self, certificates: &'c [Certificate]) -> Option<&'c Certificate> {
-        certificates.iter().find(|certificate| certificate.named() == self.named)
     }
 
     /// The digest that is signed, if `content` of this kind is what the attributes speak of.

@@ -154,7 +154,8 @@ pub(in crate::formats) fn certificate_table(kind: u16, content: &[u8]) -> Result
     Ok(table)
 }
 
-/// The file with another `CheckSum` and another table of `table_len` bytes, which is to follow.
+/// The file up to its certificate table, with another `CheckSum` and another data directory for the
+/// table that is to follow.
 pub(in crate::formats) fn patched(
     file: &Blob,
     places: &Places,

@@ -2,7 +2,7 @@
 
 use crate::{
     formats::{self, Fault},
-    sources, talos,
+    signature, sources, talos,
     tree::PathError,
 };
 use std::{fmt, io};
@@ -114,6 +114,16 @@ impl From<talos::Error> for Error {
         let kind = match error {
             talos::Error::Input(_) => ErrorKind::Input,
             talos::Error::Unsupported(_) => ErrorKind::Unsupported,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<signature::Error> for Error {
+    fn from(error: signature::Error) -> Self {
+        let kind = match error {
+            signature::Error::Signer(_) => ErrorKind::Io,
+            _ => ErrorKind::Input,
         };
         Self::new(kind, error.to_string())
     }

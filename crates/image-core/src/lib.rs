@@ -46,6 +46,7 @@ pub mod formats;
 pub mod nearest;
 pub mod plan;
 pub mod signature;
+pub mod signers;
 pub mod sources;
 pub mod talos;
 pub mod tree;

@@ -5,8 +5,11 @@
 //! 2.2.3).
 
 use sha2::Digest as _;
-use spki::{SubjectPublicKeyInfoRef, der::Decode};
-use std::fmt;
+use spki::{
+    SubjectPublicKeyInfoRef,
+    der::{self, Decode, Reader, SliceReader, asn1::UintRef},
+};
+use std::fmt::{self, Write as _};
 
 /// A hash function of SHA-2. A TPM has a bank of registers for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,15 +60,35 @@ pub enum Algorithm {
     EcdsaP256,
 }
 
+impl Algorithm {
+    /// Its name in environments and documents: `rsa-pkcs1`, `ecdsa-p256`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rsa => "rsa-pkcs1",
+            Self::EcdsaP256 => "ecdsa-p256",
+        }
+    }
+}
+
 /// A public key. Two are equal if their numbers are.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct PublicKey {
     algorithm: Algorithm,
     /// SubjectPublicKeyInfo.
     info: Vec<u8>,
     /// What stands in it: an RSAPublicKey in DER, or a point of the curve.
     key: Vec<u8>,
+    /// Length of the modulus, or of the curve's field.
+    bits: usize,
 }
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.key == other.key
+    }
+}
+
+impl Eq for PublicKey {}
 
 /// What is to be signed.
 #[derive(Clone, Copy, Debug)]
@@ -128,8 +151,17 @@ impl PublicKey {
                 )));
             }
         };
-        let key = parsed.subject_public_key.raw_bytes().to_vec();
-        Ok(Self { algorithm, info: info.to_vec(), key })
+        let bytes = parsed.subject_public_key.raw_bytes();
+        let damaged = |_| key("the numbers of this public key are damaged".to_owned());
+        let bits = match algorithm {
+            Algorithm::Rsa => modulus_bits(bytes).map_err(damaged)?,
+            Algorithm::EcdsaP256 => {
+                p256::PublicKey::from_sec1_bytes(bytes)
+                    .map_err(|_| key("this public key is no point of its curve".to_owned()))?;
+                256
+            }
+        };
+        Ok(Self { algorithm, info: info.to_vec(), key: bytes.to_vec(), bits })
     }
 
     /// The key as a SubjectPublicKeyInfo in DER.
@@ -137,7 +169,28 @@ impl PublicKey {
         &self.info
     }
 
-    /// An RSAPublicKey in DER (RFC 8017, appendix A.1.1), or an uncompressed point (SEC 1,
+    /// SHA-256 of the SubjectPublicKeyInfo, as lower-case hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        hexadecimal(&sha2::Sha256::digest(&self.info))
+    }
+
+    /// The length of the modulus, or of the curve's field, in bits.
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// Whether firmware and TPMs take signatures of this key.
+    ///
+    /// # Errors
+    /// [`Error::Key`] if it is an RSA key of less than 2048 bits or more than 4096.
+    pub fn fit_to_sign(&self) -> Result<(), Error> {
+        match self.algorithm {
+            Algorithm::Rsa => fit_to_sign(self.bits),
+            Algorithm::EcdsaP256 => Ok(()),
+        }
+    }
+
+    /// An RSAPublicKey in DER (RFC 8017, appendix A.1.1), or a point of the curve (SEC 1,
     /// section 2.3.3).
     pub fn bytes(&self) -> &[u8] {
         &self.key
@@ -164,6 +217,46 @@ impl PublicKey {
         let Ok(digest) = digest::Digest::import_less_safe(digest, function) else { return false };
         lc::UnparsedPublicKey::new(algorithm, &self.key).verify_digest(&digest, signature).is_ok()
     }
+}
+
+/// As [`PublicKey::fit_to_sign`], of an RSA key with this many bits.
+pub(crate) fn fit_to_sign(bits: usize) -> Result<(), Error> {
+    let fault = match bits {
+        ..2048 => "weak",
+        2048..=4096 => return Ok(()),
+        _ => "long for firmware",
+    };
+    Err(Error::Key(format!(
+        "an RSA key of {bits} bits is too {fault}: take one of 2048 to 4096 bits"
+    )))
+}
+
+/// The length of the modulus of an RSAPublicKey (RFC 8017, appendix A.1.1).
+fn modulus_bits(key: &[u8]) -> der::Result<usize> {
+    let mut reader = SliceReader::new(key)?;
+    let modulus = reader.sequence(|numbers| {
+        let modulus = UintRef::decode(numbers)?;
+        UintRef::decode(numbers)?;
+        Ok(modulus)
+    })?;
+    reader.finish(bit_length(modulus))
+}
+
+/// The length of a number in bits.
+pub(crate) fn bit_length(number: UintRef<'_>) -> usize {
+    // Without leading zeros, but for the number zero itself.
+    let bytes = number.as_bytes();
+    bytes.first().map_or(0, |first| bytes.len() * 8 - first.leading_zeros() as usize)
+}
+
+/// Two lower-case digits a byte.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 impl fmt::Debug for PublicKey {

@@ -18,7 +18,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("talos", &["blob", "formats", "nearest", "tree"]),
     ("sources", &["blob", "tree", "formats", "nearest"]),
     ("signers", &["signature"]),
-    ("error", &["blob", "formats", "sources", "talos", "tree"]),
+    ("error", &["blob", "formats", "signature", "sources", "talos", "tree"]),
     ("plan", &["blob", "error", "formats", "sources", "talos"]),
     ("assemble", &["blob", "error", "events", "formats", "plan", "sources", "talos", "tree"]),
     ("examine", &["blob", "error", "formats", "talos", "tree"]),

@@ -5,6 +5,8 @@ mod commands;
 mod exit;
 mod profile_args;
 mod render;
+#[allow(dead_code, reason = "for `build` to take up")]
+mod signer_command;
 
 use clap::{Parser, error::ErrorKind};
 use cli::{Cli, Command};

@@ -259,6 +259,17 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     text
 }
 
+/// Says which key it is: `RSA-2048 key 0123456789abcdef…`, the start of its fingerprint.
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.algorithm {
+            Algorithm::Rsa => write!(f, "RSA-{} key", self.bits)?,
+            Algorithm::EcdsaP256 => f.write_str("P-256 key")?,
+        }
+        write!(f, " {:.16}…", self.fingerprint())
+    }
+}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKey({:?})", self.algorithm)

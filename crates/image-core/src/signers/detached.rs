@@ -85,7 +85,7 @@ impl Signer for Detached {
                 Error::Signer(format!(
                     "{name} holds no signature of {what} by the {}: \
                      sign {} again, or remove {name} to have it asked for anew",
-                    described(&self.key),
+                    self.key,
                     awaited.digest_file()
                 ))
             });
@@ -189,13 +189,4 @@ pub fn files(awaited: &[Awaited]) -> BTreeMap<String, Vec<u8>> {
     index.push('\n');
     let digests = awaited.iter().map(|awaited| (awaited.digest_file(), awaited.digest.clone()));
     digests.chain([(INDEX.to_owned(), index.into_bytes())]).collect()
-}
-
-/// A key as an error names it.
-fn described(key: &PublicKey) -> String {
-    let kind = match key.algorithm() {
-        Algorithm::Rsa => format!("RSA-{}", key.bits()),
-        Algorithm::EcdsaP256 => "P-256".to_owned(),
-    };
-    format!("{kind} key {}…", key.fingerprint().get(..DIGITS).unwrap_or_default())
 }

@@ -32,6 +32,7 @@ const TOOLS: [(&str, &str); 31] = [
     ("sgdisk", "gdisk"),
     ("sign-efi-sig-list", "efitools"),
     ("skopeo", "skopeo"),
+    ("softhsm2-util", "softhsm2"),
     ("swtpm", "swtpm"),
     ("tar", "tar"),
     ("umoci", "umoci"),

@@ -5,6 +5,8 @@
 pub mod detached;
 mod key_file;
 mod pem;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 mod private_key;
 
 pub use detached::Detached;

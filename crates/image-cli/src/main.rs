@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Extensions(args) => commands::extensions::run(&args, &*render),
         Command::Inspect(args) => commands::inspect::run(&args, &*render),
         Command::Extract(args) => commands::extract::run(&args, &*render),
+        Command::Keys(args) => commands::keys::run(&args, &*render),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args, &*render),
     };

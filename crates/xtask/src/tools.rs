@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 31] = [
+const TOOLS: [(&str, &str); 32] = [
     ("cpio", "cpio"),
     ("e2fsck", "e2fsprogs"),
     ("fsck.vfat", "dosfstools"),

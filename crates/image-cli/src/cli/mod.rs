@@ -86,6 +86,7 @@ pub(crate) enum Command {
     Extensions(Extensions),
     Inspect(Inspect),
     Extract(Extract),
+    Keys(Keys),
     Completions(Completions),
     Man(Man),
 }
@@ -261,6 +262,63 @@ pub(crate) struct Extract {
     /// Write the part to stdout instead of a file
     #[arg(long, conflicts_with_all = ["all", "output"], requires = "parts")]
     pub(crate) stdout: bool,
+}
+
+/// Make the keys of Secure Boot and measured boot
+///
+/// Writes the UKI signing key with its certificate, the PCR signing key, and the signed variables
+/// PK, KEK and db that have the firmware trust that certificate, under the names of `talosctl gen
+/// secureboot`. All of them or none; what is there is never overwritten. Only their owner can read
+/// the keys, which are not encrypted. The dates are the clock's.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  talos-image keys _out/secureboot --common-name 'Example Secure Boot'")]
+pub(crate) struct Keys {
+    /// Directory the files are written to, made if it is missing
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+
+    /// Whom the certificate names
+    #[arg(long, value_name = "NAME", default_value = "UKI Signing Key")]
+    pub(crate) common_name: String,
+
+    /// How long the certificate holds
+    #[arg(
+        long,
+        value_name = "DAYS",
+        default_value_t = 3650,
+        value_parser = clap::value_parser!(u64).range(1..=365_000),
+        allow_negative_numbers = true
+    )]
+    pub(crate) days: u64,
+
+    /// Kind of the UKI signing key
+    ///
+    /// All firmware takes rsa2048; not all takes p256. The PCR signing key is always rsa2048, since
+    /// a TPM has to check what it signs.
+    #[arg(long, value_name = "TYPE", value_enum, default_value = "rsa4096")]
+    pub(crate) key_type: KeyKind,
+
+    /// Microsoft's certificate to put into KEK, PEM or DER; repeatable
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) microsoft_kek: Vec<PathBuf>,
+
+    /// Microsoft's certificate to put into db, PEM or DER; repeatable
+    ///
+    /// Cards with firmware of their own are often signed by Microsoft's key: without its
+    /// certificate in db they stay dark.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) microsoft_db: Vec<PathBuf>,
+}
+
+/// What key to make.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum KeyKind {
+    Rsa2048,
+    Rsa3072,
+    Rsa4096,
+    P256,
 }
 
 /// Print a shell's completion script

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod extensions;
 pub(crate) mod extract;
 pub(crate) mod inspect;
+pub(crate) mod keys;
 pub(crate) mod man;
 pub(crate) mod profile;
 pub(crate) mod schematic;

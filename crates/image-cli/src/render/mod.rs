@@ -32,7 +32,7 @@ pub(crate) trait Render: Observer {
     fn schematic(&self, file: &Path, schematic: &Schematic) -> io::Result<()>;
     /// The official extensions of a version.
     fn extensions(&self, catalogue: &Catalogue) -> io::Result<()>;
-    /// A file was written: an artifact, a part, a manual page.
+    /// A file was written: an artifact, a part, a manual page, a key.
     fn written(&self, written: &Written<'_>) -> io::Result<()>;
     /// What `file` is and what is in it.
     fn report(&self, file: &Path, report: &Report) -> io::Result<()>;
@@ -63,13 +63,14 @@ pub(crate) enum What<'a> {
     Artifact(#[serde(serialize_with = "lossy")] &'a Path),
     Part(#[serde(serialize_with = "lossy")] &'a Path),
     Page(#[serde(serialize_with = "lossy")] &'a Path),
+    File(#[serde(serialize_with = "lossy")] &'a Path),
 }
 
 impl<'a> What<'a> {
     /// Where it is.
     pub(crate) fn path(&self) -> &'a Path {
         match self {
-            Self::Artifact(path) | Self::Part(path) | Self::Page(path) => path,
+            Self::Artifact(path) | Self::Part(path) | Self::Page(path) | Self::File(path) => path,
         }
     }
 }

@@ -46,7 +46,7 @@ fn every_command_has_a_manual_page_and_every_shell_its_completions() {
 }
 
 /// Every command, by its words.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &[],
     &["build"],
     &["profile"],
@@ -57,6 +57,7 @@ const COMMANDS: [&[&str]; 12] = [
     &["extensions", "list"],
     &["inspect"],
     &["extract"],
+    &["keys"],
     &["completions"],
     &["man"],
 ];

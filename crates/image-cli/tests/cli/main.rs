@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod help;
+mod keys;
 mod media;
 mod mistakes;
 mod requests;

@@ -4,7 +4,7 @@ use super::{Context, assets::Assets, esp, grub, grub::Bios, initramfs, uki};
 use crate::{
     blob::Blob,
     error::Result,
-    plan::{Boot, Plan},
+    plan::{self, Boot, Plan},
     tree::Tree,
 };
 
@@ -18,30 +18,42 @@ pub(super) struct Parts {
     pub(super) files: Option<Tree>,
 }
 
-/// Makes what `boot` says: `image` is GRUB's for a BIOS, `sector` the bytes of a sector.
+/// What is one kind of medium's own.
+#[derive(Clone, Copy)]
+pub(super) struct Medium {
+    /// Makes GRUB's image for a BIOS.
+    pub(super) image: grub::Image,
+    /// Bytes of a sector.
+    pub(super) sector: u32,
+    /// Bytes of the blocks in which the kernel and the initramfs are shared with the UKI; 1 if
+    /// they are not.
+    pub(super) block: u64,
+}
+
+/// Makes what `boot` says.
 pub(super) fn assemble(
     boot: &Boot,
-    image: grub::Image,
-    sector: u32,
+    medium: Medium,
     plan: &Plan,
     assets: &Assets,
     cx: &Context<'_>,
 ) -> Result<Parts> {
-    let bios = |grub: &crate::plan::Grub| {
+    let Medium { image, sector, block } = medium;
+    let bios = |grub: &plan::Grub| {
         grub.bios.as_ref().map(|core| Bios::new(core, image, assets)).transpose()
     };
     // What is cheap to check comes before anything is compressed.
     Ok(match boot {
         Boot::SdBoot { uki, esp } => {
             let boot_manager = assets.program("systemd-boot", &esp.boot_manager)?;
-            let uki = uki::assemble(uki, plan, assets, cx)?;
+            let uki = uki::assemble(uki, block, plan, assets, cx)?;
             let esp = esp::volume(esp, &boot_manager, &uki, sector, plan)?;
             Parts { esp, bios: None, files: None }
         }
         Boot::DualBoot { uki, esp, grub } => {
             let boot_manager = assets.program("systemd-boot", &esp.boot_manager)?;
             let bios = bios(grub)?;
-            let uki = uki::assemble(uki, plan, assets, cx)?;
+            let uki = uki::assemble(uki, block, plan, assets, cx)?;
             let esp = esp::volume(esp, &boot_manager, &uki, sector, plan)?;
             let files = grub::files(grub, uki.kernel, uki.initramfs)?;
             Parts { esp, bios, files: Some(files) }

@@ -16,7 +16,8 @@ pub(super) fn assemble(
     cx: &Context<'_>,
 ) -> Result<Blob> {
     let sector = disk.sector_size;
-    let parts = boot::assemble(&disk.boot, formats::grub::disk_image, sector, plan, assets, cx)?;
+    let medium = boot::Medium { image: formats::grub::disk_image, sector, block: 1 };
+    let parts = boot::assemble(&disk.boot, medium, plan, assets, cx)?;
     let boot = disk.boot_volume.as_ref().zip(parts.files.as_ref());
     let boot = boot.map(|(volume, files)| grub::volume(volume, files, sector, plan)).transpose()?;
     let lacking = || Error::new(ErrorKind::Bug, "a partition nothing was made for");

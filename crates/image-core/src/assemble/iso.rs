@@ -6,7 +6,7 @@ use crate::{
     blob::Blob,
     error::{During, Result},
     formats::{grub, iso9660},
-    plan::{Iso, Plan},
+    plan::{self, Iso, Plan},
     talos,
     tree::{Node, TreePath},
 };
@@ -16,7 +16,10 @@ use crate::{
 const SECTOR_SIZE: u32 = 512;
 
 pub(super) fn assemble(iso: &Iso, plan: &Plan, assets: &Assets, cx: &Context<'_>) -> Result<Blob> {
-    let parts = boot::assemble(&iso.boot, grub::cd_image, SECTOR_SIZE, plan, assets, cx)?;
+    let shares = matches!(iso.boot, plan::Boot::DualBoot { .. });
+    let block = if shares { iso9660::BLOCK } else { 1 };
+    let medium = boot::Medium { image: grub::cd_image, sector: SECTOR_SIZE, block };
+    let parts = boot::assemble(&iso.boot, medium, plan, assets, cx)?;
     let bios = parts.bios.as_ref();
     let image = bios.map(|bios| bios.cd_image(iso9660::BIOS_BLOCK)).transpose()?;
     let mut tree = parts.files.unwrap_or_default();

@@ -67,7 +67,7 @@ pub fn execute(plan: &Plan, cx: &Context<'_>) -> Result<Artifact> {
         Output::Kernel(kernel) => assets.kernel(kernel)?.0,
         Output::Cmdline(cmdline) => cmdline.clone().into(),
         Output::Initramfs(initramfs) => initramfs::assemble(initramfs, plan, &assets, cx)?,
-        Output::Uki(uki) => uki::assemble(uki, plan, &assets, cx)?.blob,
+        Output::Uki(uki) => uki::assemble(uki, 1, plan, &assets, cx)?.blob,
         Output::Iso(iso) => iso::assemble(iso, plan, &assets, cx)?,
         Output::Disk(disk) => disk::assemble(disk, plan, &assets, cx)?,
     };

@@ -44,8 +44,10 @@ pub(super) fn timestamp(plan: &Plan) -> Result<u32> {
     })
 }
 
+/// Makes it; `block` is [`uki::Uki::block`].
 pub(super) fn assemble(
     uki: &Uki,
+    block: u64,
     plan: &Plan,
     assets: &Assets,
     cx: &Context<'_>,
@@ -79,6 +81,7 @@ pub(super) fn assemble(
         pcr_signatures: Vec::new(),
         linux: linux.clone(),
         initrd: initrd.clone(),
+        block,
         profiles: if plan.talos_version.has(Quirk::UkiProfiles) {
             std::iter::once(main).chain(others).collect()
         } else {

@@ -126,6 +126,9 @@ pub struct Uki {
     pub initrd: Blob,
     /// What the boot menu offers. The first is the default; with none, the parts above boot.
     pub profiles: Vec<Profile>,
+    /// Bytes of the blocks in which something else is to share the kernel and the initrd, a power
+    /// of two: they lie a multiple of it from each other in the file. 1 if nothing is.
+    pub block: u64,
 }
 
 /// A variant of the image: an entry of its own in the boot menu.
@@ -207,7 +210,10 @@ pub fn assemble(uki: &Uki, timestamp: u32) -> Result<Blob> {
     let sections: Vec<_> = sections
         .into_iter()
         .filter(|(_, content)| !content.is_empty())
-        .map(|(section, content)| NewSection { name: section.name(), content })
+        .map(|(section, content)| {
+            let align = if section == Section::Linux { uki.block } else { 1 };
+            NewSection { name: section.name(), content, align }
+        })
         .collect();
     pe::append_sections(&uki.stub, &sections, timestamp)
 }
@@ -338,6 +344,7 @@ mod tests {
             pcr_signatures: Vec::new(),
             linux: "kernel".into(),
             initrd: Blob::zeros(5000),
+            block: 1,
             profiles: vec![
                 profile("main", None, None),
                 profile("reset", Some("Reset it all"), Some("console=tty0 wipe")),

@@ -16,6 +16,7 @@ mod platform;
 pub mod profile;
 pub mod release;
 pub mod schematic;
+pub mod secure_boot;
 mod version;
 mod yaml;
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     formats::{
         certificate::fake::{Fake, certificate, ecdsa, rsa},
-        pe::{Machine, NewSection, append_sections, fake},
+        pe::{Machine, fake},
     },
     signature::{self, PublicKey, Request, Signer},
 };
@@ -10,8 +10,8 @@ use proptest::prelude::*;
 
 /// With a section of so many bytes.
 fn program_of(len: usize) -> Blob {
-    let new = [NewSection { name: ".linux", content: vec![3; len].into() }];
-    append_sections(&fake::stub(Machine::Amd64).into(), &new, 5).unwrap()
+    let code = fake::return_success(Machine::Amd64);
+    fake::image(Machine::Amd64, &[(".text", code), (".linux", &vec![3; len])]).into()
 }
 
 fn program() -> Blob {
@@ -37,10 +37,10 @@ fn the_same_input_gets_the_same_bytes() {
     };
     assert_eq!(
         digest(&program).unwrap().hex(),
-        "7c96a26788be6e38ae49ebaa8dd22ccb8071fd9cb06d06c6c8e96b9d28689707"
+        "f4dafa4272ea6cf5b580ef863e7e2ce545c5b93a6e01e0cedd3892efe93fd5b1"
     );
-    assert_eq!(of(&rsa()), "e75197af854fe6559c99037a9f005b26c25b60f2bc4818eb9fb411711a048e62");
-    assert_eq!(of(&ecdsa(7)), "2735066a1286fd9165afafb57690a04dd4e3643d5d05a9d8dd2a8340f8e393ed");
+    assert_eq!(of(&rsa()), "5beb06c1e53c64f8e938330bed9214406cdb0e562bbbda12f43e65884e459e9c");
+    assert_eq!(of(&ecdsa(7)), "2edb7934630616350e798ad67d964db263035f3870e59eaa91fac75a3e0ab591");
 }
 
 #[test]

@@ -42,7 +42,8 @@ pub enum Data {
 }
 
 impl Entry {
-    /// An entry for a certificate.
+    /// An entry for a certificate. Firmware made of EDK II takes in certificates of RSA keys alone
+    /// (`CheckSignatureListFormat` of its SecurityPkg): it refuses a list with another.
     pub fn certificate(owner: Uuid, certificate: &Certificate) -> Self {
         Self { owner, data: Data::X509(certificate.der().to_vec()) }
     }

@@ -19,7 +19,7 @@ pub use writer::{BIOS_BLOCK, Esp, Volume, volume};
 
 const FORMAT: &str = "ISO 9660";
 /// Bytes of a logical block. Other sizes are allowed but nowhere to be seen.
-const BLOCK: u64 = 2048;
+pub const BLOCK: u64 = 2048;
 /// Where the volume descriptors start, in blocks.
 const DESCRIPTORS: u64 = 16;
 

@@ -104,6 +104,7 @@ pub(super) fn fake_image(key: &str, profiles: Vec<crate::formats::uki::Profile>)
         pcr_signatures: Vec::new(),
         linux: Blob::zeros(300_000),
         initrd: "initrd".into(),
+        block: 1,
         profiles,
     };
     uki::read(&uki::assemble(&uki, 0).unwrap()).unwrap()

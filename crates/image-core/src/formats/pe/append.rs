@@ -11,9 +11,6 @@ use crate::{
 
 /// Where the PE header starts in what is written: after the DOS header, room for a DOS program.
 const SIGNATURE_AT: u32 = 0x80;
-/// Bytes that the data of an added section takes whole multiples of. So each section lies to the
-/// one before as blocks lie to each other, and a file system can share what stands in it.
-const RAW_ALIGN: u64 = 4096;
 
 /// A section to be added: initialised data that can be read.
 #[derive(Clone, Debug)]
@@ -22,6 +19,9 @@ pub struct NewSection<'a> {
     pub name: &'a str,
     /// Its data; `VirtualSize` is exactly its length.
     pub content: Blob,
+    /// Its data take whole multiples of so many bytes in the file, a power of two; at least of
+    /// the stub's file alignment.
+    pub align: u64,
 }
 
 /// The program `stub` with `sections` behind its own, and `timestamp` (seconds since 1970) in
@@ -29,8 +29,7 @@ pub struct NewSection<'a> {
 ///
 /// The headers are made anew: the DOS program, linker version, checksum, relocation and line
 /// number fields of sections (which images do not use) and a signature do not survive. Sections
-/// follow each other in the file without gaps, the added ones padded to multiples of 4096 bytes.
-/// No content is copied.
+/// follow each other in the file without gaps. No content is copied.
 ///
 /// # Errors
 /// As [`Image::parse`] for the stub; `Unsupported` if it has COFF symbols; `Invalid` for a name
@@ -61,12 +60,12 @@ pub fn append_sections(stub: &Blob, sections: &[NewSection<'_>], timestamp: u32)
         let raw_offset = fit(layout.append(section.raw(stub), file_align))?;
         rows.push(Section { raw_offset, ..section.clone() });
     }
-    let raw_align = file_align.max(RAW_ALIGN);
     let mut address = rows.iter().map(end_address).fold(headers_end, u64::max);
-    for NewSection { name, content } in sections {
+    for NewSection { name, content, align } in sections {
         if name.len() > 8 {
             return Err(Error::invalid(PE, format!("section name {name} is over 8 bytes")));
         }
+        let raw_align = file_align.max(*align);
         address = address.next_multiple_of(section_align);
         let virtual_size = fit(content.len())?;
         rows.push(Section {
@@ -166,8 +165,8 @@ mod tests {
         let before = Image::parse(&stub).unwrap();
         let big = Blob::from(vec![7; 0x1234]);
         let new = [
-            NewSection { name: ".osrel", content: "ID=x\n".into() },
-            NewSection { name: ".initrd", content: big.clone() },
+            NewSection { name: ".osrel", content: "ID=x\n".into(), align: 1 },
+            NewSection { name: ".initrd", content: big.clone(), align: 4096 },
         ];
         let grown = append_sections(&stub, &new, 1_700_000_000).unwrap();
         let bytes = grown.to_vec(1 << 20).unwrap();
@@ -198,8 +197,11 @@ mod tests {
     #[test]
     fn appending_twice_is_appending_once() {
         let stub = Blob::from(fake::stub(Machine::Arm64));
-        let [a, b] = [("a", "first"), (".eight..", "second")]
-            .map(|(name, text)| NewSection { name, content: text.into() });
+        let [a, b] = [("a", "first"), (".eight..", "second")].map(|(name, text)| NewSection {
+            name,
+            content: text.into(),
+            align: 1,
+        });
         let once = append_sections(&stub, &[a.clone(), b.clone()], 5).unwrap();
         let twice = append_sections(&append_sections(&stub, &[a], 9).unwrap(), &[b], 5).unwrap();
         assert_eq!(once.digest().unwrap(), twice.digest().unwrap());
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_and_said() {
         let stub = Blob::from(fake::stub(Machine::Amd64));
-        let new = |name, len| NewSection { name, content: Blob::zeros(len) };
+        let new = |name, len| NewSection { name, content: Blob::zeros(len), align: 1 };
         let refuse = |sections: &[NewSection<'_>]| {
             append_sections(&stub, sections, 0).unwrap_err().to_string()
         };

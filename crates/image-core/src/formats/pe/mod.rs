@@ -318,7 +318,7 @@ mod tests {
                 for section in &image.sections {
                     prop_assert_eq!(image.content(section).len(), u64::from(section.virtual_size));
                 }
-                let new = NewSection { name: ".new", content: "new".into() };
+                let new = NewSection { name: ".new", content: "new".into(), align: 1 };
                 let _ = append_sections(&file, &[new], 0);
             }
         }

@@ -23,6 +23,8 @@ pub const COMMAND_VARIABLE: &str = "TALOS_IMAGE_COMMAND";
 
 /// The version the stand-in release carries.
 pub const VERSION: &str = "v1.12.0";
+/// The version of an older one: the same with an older GRUB.
+pub const OLD_VERSION: &str = "v1.9.0";
 
 fn from_environment(variable: &str) -> PathBuf {
     let Some(value) = env::var_os(variable) else {
@@ -41,7 +43,8 @@ fn from_environment(variable: &str) -> PathBuf {
 /// | `ARCH/firmware-code.fd`, `ARCH/firmware-vars.fd` | UEFI for QEMU |
 /// | `amd64/firmware-code-secure.fd` | UEFI that enforces Secure Boot, wants SMM |
 /// | `intel-ucode/06-55-04` …, `amd-ucode/microcode_amd*.bin` | microcode |
-/// | `grub/i386-pc/`, `grub/x86_64-efi/`, `grub/arm64-efi/` | GRUB's modules and boot images |
+/// | `grub/i386-pc/`, `grub/x86_64-efi/`, `grub/arm64-efi/` | GRUB's modules and boot images, of 2.12 |
+/// | `grub-2.06/i386-pc/` … | the same of 2.06 |
 /// | `release/` | the OCI layout with the stand-in release, catalogue and extensions |
 /// | `bin/` | `ukify` and `systemd-measure` of systemd 257, `depmod` of kmod 34 (also first in `PATH`) |
 ///
@@ -87,11 +90,16 @@ pub fn build<A: AsRef<OsStr>>(output: &Path, arguments: &[A]) -> PathBuf {
     build_of(VERSION, output, arguments)
 }
 
-/// As [`build`], as `version` of Talos has it: the release is the stand-in all the same.
+/// As [`build`], as `version` of Talos has it: the release is the stand-in all the same, but for
+/// [`OLD_VERSION`] the older one.
 pub fn build_of<A: AsRef<OsStr>>(version: &str, output: &Path, arguments: &[A]) -> PathBuf {
     let mut command = talos_image();
     command.arg("build").args(arguments);
-    command.args(["--talos-version", version, "--release-image", &image("imager")]);
+    let release_image = match version {
+        OLD_VERSION => image("imager").replace(VERSION, OLD_VERSION),
+        _ => image("imager"),
+    };
+    command.args(["--talos-version", version, "--release-image", &release_image]);
     command.args(["--source", &release(), "--quiet", "--output"]);
     command.arg(output);
     tools::finish(&mut command);

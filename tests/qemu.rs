@@ -77,6 +77,8 @@ pub enum Medium {
     Cd(PathBuf),
     /// A virtio disk with sectors of this many bytes.
     Disk(PathBuf, u32),
+    /// A disk on the board's own AHCI controller, with sectors of 512 bytes.
+    Ahci(PathBuf),
     /// A USB stick.
     Usb(PathBuf),
     /// A kernel, an initramfs and a command line, past any firmware.
@@ -202,6 +204,10 @@ impl Boot {
                 let sizes = format!("logical_block_size={sector},physical_block_size={sector}");
                 qemu.args(["-drive", &drive(file, ",snapshot=on"), "-device"]);
                 qemu.arg(format!("virtio-blk-pci,drive=medium,{sizes}"));
+            }
+            Medium::Ahci(file) => {
+                qemu.args(["-drive", &drive(file, ",snapshot=on"), "-device"]);
+                qemu.arg("ide-hd,drive=medium,bus=ide.0");
             }
             Medium::Usb(file) => {
                 qemu.args(["-drive", &drive(file, ",snapshot=on"), "-device", "qemu-xhci"]);

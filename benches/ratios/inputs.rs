@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use image_core::{
     blob::{Blob, Scratch, Spool},
+    fake,
     formats::{
         cpio, linux,
         oci::{self, Encoding, Named, Platform},
@@ -24,12 +25,15 @@ use crate::measure::shell;
 
 /// The Talos version that is built: its EFI system partition holds an initramfs of 1 GB.
 pub(crate) const VERSION: &str = "v1.11.0";
+/// One whose partition BOOT has 1000 MiB, not 2000.
+pub(crate) const SMALL_BOOT: &str = "v1.9.0";
 
 /// Bytes of a kernel.
 const KERNEL: u64 = 20 << 20;
 
 /// The images of a layout.
 const IMAGER: &str = "registry.example/siderolabs/imager:v1.11.0";
+const RELEASE: &str = "siderolabs/imager:v1.11.0";
 pub(crate) const EXTENSION: &str = "registry.example/siderolabs/programs:1.0.0";
 pub(crate) const FIRMWARE: &str = "registry.example/siderolabs/firmware:1.0.0";
 
@@ -127,15 +131,43 @@ impl Inputs {
         Ok(files)
     }
 
-    /// Kernel and initramfs in one file.
-    pub(crate) fn payload(&self, files: &Files) -> Result<PathBuf> {
+    /// Kernel and initramfs in one file, so many times.
+    pub(crate) fn payload(&self, files: &Files, times: usize) -> Result<PathBuf> {
         let path = self.dir().join("payload");
         let parts = [BootAsset::Kernel, BootAsset::Initramfs]
             .map(|asset| Blob::open(&files.0[&asset]))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?;
+        let len = parts.len();
+        let parts = parts.into_iter().cycle().take(len * times);
         Blob::concat(parts).persist(&path, &mut |_| ())?;
         Ok(path)
+    }
+
+    /// The flags that name a release of GRUB's files only, about as large as the real ones.
+    pub(crate) fn grub(&self) -> Result<Vec<OsString>> {
+        let dir = self.dir().join("grub");
+        let mut args: Vec<OsString> = vec!["--source".into(), "oci:".into()];
+        args[1].push(&dir);
+        args.extend(["--release-image".into(), RELEASE.into()]);
+        if dir.exists() {
+            return Ok(args);
+        }
+        let mut noise = Noise(4);
+        let mut release = Tree::new();
+        for (path, _, node) in fake::release()?.iter() {
+            let Some(content) = node.content().filter(|_| path.as_str().contains("grub")) else {
+                continue;
+            };
+            // What follows an ELF file's end does no harm.
+            let is_module = path.as_str().strip_suffix(".mod").is_some();
+            let more = noise.program(if is_module { 10_000 } else { 0 });
+            let content = Blob::concat([content.clone(), more.into()]);
+            release.insert(path.clone(), Node::file(content, 0o644));
+        }
+        let image = fake::image(RELEASE, &release, &[Arch::Amd64], Encoding::Gzip)?;
+        fake::write(&oci::layout(&[image])?, &dir)?;
+        Ok(args)
     }
 
     /// A layout whose release holds [`files`](Self::files) of `size` and, as the real one, as

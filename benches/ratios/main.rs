@@ -27,6 +27,8 @@ use std::{
 };
 use table::Table;
 
+const DISK: [&str; 3] = ["metal", "--out-format", "raw"];
+
 /// What a peak may be, in bytes.
 const PEAK: u64 = 64 << 20;
 
@@ -61,6 +63,7 @@ fn run(mut args: Vec<OsString>) -> Result<bool> {
     };
     let mut table = Table::default();
     bench.files(&mut table)?;
+    bench.grub(&mut table)?;
     bench.layouts(&mut table)?;
     bench.squashfs(&mut table)?;
     print!("{table}");
@@ -117,17 +120,21 @@ impl Bench {
 
     /// Runs `talos-image build`, of which the medium remains, and nothing from before.
     fn build(&self, args: &[&str], from: &[OsString]) -> Result<Run> {
+        self.build_of(inputs::VERSION, &[args, &["--bootloader", "sd-boot"]].concat(), from)
+    }
+
+    /// The same of another version, with the boot loader `args` have.
+    fn build_of(&self, version: &str, args: &[&str], from: &[OsString]) -> Result<Run> {
         let output = self.inputs.output();
         measure::remove(&output)?;
         let mut command = self.talos_image(&["build"]);
-        command.args(args).args(["--talos-version", inputs::VERSION, "--arch", "amd64"]);
-        command.args(["--bootloader", "sd-boot"]).args(from).arg("--output").arg(output);
+        command.args(args).args(["--talos-version", version, "--arch", "amd64"]);
+        command.args(from).arg("--output").arg(output);
         measure::run(command.stdout(Stdio::null()))
     }
 
     /// Boot assets as files, no extension, against one copy of the same bytes.
     fn files(&self, table: &mut Table) -> Result<()> {
-        const DISK: [&str; 3] = ["metal", "--out-format", "raw"];
         for (size, name, repetitions) in [(100 << 20, "100 MB", 7), (1000 << 20, "1 GB", 3)] {
             let iso = format!("ISO from files, {name}");
             let disk = format!("disk from files, {name}");
@@ -136,20 +143,12 @@ impl Bench {
             }
             eprintln!("{iso}; {disk}");
             let files = self.inputs.files(size)?;
-            let payload = self.inputs.payload(&files)?;
+            let payload = self.inputs.payload(&files, 1)?;
             let copy = self.inputs.dir().join("copy");
             let [isos, disks, copies] = alternate(repetitions, |which| match which {
                 0 => self.build(&["iso"], &files.args()),
                 1 => self.build(&DISK, &files.args()),
-                _ => {
-                    measure::remove(&copy)?;
-                    measure::run(
-                        Command::new("dd")
-                            .arg(format!("if={}", payload.display()))
-                            .arg(format!("of={}", copy.display()))
-                            .args(["bs=1M", "conv=fsync", "status=none"]),
-                    )
-                }
+                _ => dd(&payload, &copy),
             })?;
             for (what, runs, args) in [(iso, isos, &["iso"][..]), (disk, disks, &DISK)] {
                 table.time(&what, runs.median(), copies.median(), "dd conv=fsync", 2.0);
@@ -159,6 +158,46 @@ impl Bench {
             }
             measure::remove(&payload)?;
             measure::remove(&copy)?;
+        }
+        Ok(())
+    }
+
+    /// Disks that boot through GRUB too, against a copy of the bytes they hold, and one with a
+    /// partition BOOT of 2000 MiB against one of 1000 MiB.
+    fn grub(&self, table: &mut Table) -> Result<()> {
+        // These have to hold it twice: in the EFI system partition and in BOOT.
+        for (size, name, repetitions) in [(100 << 20, "100 MB", 7), (1000 << 20, "1 GB", 3)] {
+            let dual = format!("dual-boot disk, {name}");
+            if !self.wants(&dual) {
+                continue;
+            }
+            eprintln!("{dual}");
+            let files = self.inputs.files(size)?;
+            let args = [files.args(), self.inputs.grub()?].concat();
+            let payload = self.inputs.payload(&files, 2)?;
+            let copy = self.inputs.dir().join("copy");
+            let disk = [&DISK[..], &["--bootloader", "dual-boot"]].concat();
+            let [disks, copies] = alternate(repetitions, |which| match which {
+                0 => self.build_of(inputs::VERSION, &disk, &args),
+                _ => dd(&payload, &copy),
+            })?;
+            table.time(&dual, disks.median(), copies.median(), "dd conv=fsync", 2.0);
+            table.peak(&dual, disks.peak(), PEAK);
+            self.build_of(inputs::VERSION, &disk, &args)?;
+            self.inspect(&dual, table)?;
+            measure::remove(&payload)?;
+            measure::remove(&copy)?;
+        }
+        let what = "disk with GRUB, BOOT of 2000 MiB";
+        if self.wants(what) {
+            eprintln!("{what}");
+            let args = [self.inputs.files(100 << 20)?.args(), self.inputs.grub()?].concat();
+            let disk = [&DISK[..], &["--bootloader", "grub"]].concat();
+            let [large, small] = alternate(7, |which| match which {
+                0 => self.build_of(inputs::VERSION, &disk, &args),
+                _ => self.build_of(inputs::SMALL_BOOT, &disk, &args),
+            })?;
+            table.time(what, large.median(), small.median(), "BOOT of 1000 MiB", 1.1);
         }
         Ok(())
     }
@@ -251,6 +290,16 @@ impl Bench {
         table.size(what, len(&our_file)?, len(&their_file)?, "mksquashfs", 1.01);
         Ok(())
     }
+}
+
+fn dd(from: &Path, to: &Path) -> Result<Run> {
+    measure::remove(to)?;
+    measure::run(
+        Command::new("dd")
+            .arg(format!("if={}", from.display()))
+            .arg(format!("of={}", to.display()))
+            .args(["bs=1M", "conv=fsync", "status=none"]),
+    )
 }
 
 /// With the settings this project uses.

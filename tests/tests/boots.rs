@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use system_tests::{
-    VERSION, build, build_of, image, part,
+    OLD_VERSION, VERSION, build, build_of, image, part,
     qemu::{Arch, Boot, Firmware, Medium},
     run,
 };
@@ -59,6 +59,17 @@ fn shows_all(said: &str) {
     assert!(line.split(' ').any(|word| word == "talos.image.test=a.b"), "{line}");
 }
 
+/// Every core image of the medium is of this version.
+fn has_grub(medium: &Path, version: &str) {
+    let report = run(&["inspect".as_ref(), "--json".as_ref(), medium.as_os_str()]).stdout;
+    let report = String::from_utf8(report).unwrap();
+    let mut platforms = report.split("\"platform\":\"").skip(1).peekable();
+    assert!(platforms.peek().is_some(), "{report}");
+    for core in platforms {
+        assert!(core.contains(&format!("\"version\":\"{version}")), "{core}");
+    }
+}
+
 const DISK: [&str; 5] = ["metal", "--bootloader", "sd-boot", "--out-format", "raw"];
 
 #[test]
@@ -83,7 +94,7 @@ fn an_iso_with_systemd_boot_alone_boots_as_cd_and_as_usb_stick() {
 #[test]
 fn an_iso_of_a_version_that_has_grub_only_boots_on_a_bios_and_on_uefi() {
     let dir = tempfile::tempdir().unwrap();
-    let iso = media_of("v1.9.0", dir.path(), &["iso", "--arch", "amd64"], "ttyS0");
+    let iso = media_of(OLD_VERSION, dir.path(), &["iso", "--arch", "amd64"], "ttyS0");
     for firmware in [Firmware::Bios, Firmware::uefi(Arch::Amd64)] {
         boots_on(firmware.clone(), Arch::Amd64, Medium::Cd(iso.clone()));
         boots_on(firmware, Arch::Amd64, Medium::Usb(iso.clone()));
@@ -93,7 +104,7 @@ fn an_iso_of_a_version_that_has_grub_only_boots_on_a_bios_and_on_uefi() {
 #[test]
 fn an_iso_with_grub_for_arm64_boots() {
     let dir = tempfile::tempdir().unwrap();
-    let iso = media_of("v1.9.0", dir.path(), &["iso", "--arch", "arm64"], "ttyAMA0");
+    let iso = media_of(OLD_VERSION, dir.path(), &["iso", "--arch", "arm64"], "ttyAMA0");
     boots(Arch::Arm64, Medium::Cd(iso));
 }
 
@@ -133,7 +144,9 @@ fn a_disk_with_two_bootloaders_boots_on_a_bios_and_on_uefi() {
     let dir = tempfile::tempdir().unwrap();
     let disk = media(dir.path(), &["metal", "--arch", "amd64", "--out-format", "raw"], "ttyS0");
     boots_on(Firmware::Bios, Arch::Amd64, Medium::Disk(disk.clone(), 512));
+    boots_on(Firmware::Bios, Arch::Amd64, Medium::Ahci(disk.clone()));
     boots_on(Firmware::Bios, Arch::Amd64, Medium::Usb(disk.clone()));
+    has_grub(&disk, "2.12");
     let medium = Medium::Disk(disk, 512);
     let said = Boot::new(Arch::Amd64, Firmware::uefi(Arch::Amd64), medium).run().unwrap();
     shows_all(&said);
@@ -144,7 +157,8 @@ fn a_disk_with_two_bootloaders_boots_on_a_bios_and_on_uefi() {
 fn a_disk_of_a_version_that_has_grub_only_boots_on_a_bios_and_on_uefi() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = ["metal", "--arch", "amd64", "--out-format", "raw"];
-    let disk = media_of("v1.9.0", dir.path(), &arguments, "ttyS0");
+    let disk = media_of(OLD_VERSION, dir.path(), &arguments, "ttyS0");
+    has_grub(&disk, "2.06");
     boots_on(Firmware::Bios, Arch::Amd64, Medium::Disk(disk.clone(), 512));
     boots(Arch::Amd64, Medium::Disk(disk, 512));
 }
@@ -167,7 +181,8 @@ fn a_disk_with_grub_and_sectors_of_4096_bytes_boots_on_uefi() {
 fn a_disk_with_grub_for_arm64_boots() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = ["metal", "--arch", "arm64", "--out-format", "raw"];
-    let disk = media_of("v1.9.0", dir.path(), &arguments, "ttyAMA0");
+    let disk = media_of(OLD_VERSION, dir.path(), &arguments, "ttyAMA0");
+    has_grub(&disk, "2.06");
     boots(Arch::Arm64, Medium::Disk(disk, 512));
 }
 

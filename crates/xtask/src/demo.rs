@@ -60,8 +60,11 @@ pub(crate) fn run() -> Result<()> {
         say(&disk.display().to_string());
         return Ok(());
     }
-    boot(&parts, "The ISO as a CD", Medium::Cd(iso))?;
-    boot(&parts, "The disk", Medium::Disk(disk, 512))?;
+    let uefi = || Firmware::uefi_in(&parts, Arch::Amd64);
+    boot("The ISO as a CD, on UEFI", uefi(), Medium::Cd(iso.clone()))?;
+    boot("The ISO as a CD, on a BIOS", Firmware::Bios, Medium::Cd(iso))?;
+    boot("The disk, on UEFI", uefi(), Medium::Disk(disk.clone(), 512))?;
+    boot("The disk, on a BIOS", Firmware::Bios, Medium::Disk(disk, 512))?;
     println!("\nBoth media boot.");
     Ok(())
 }
@@ -134,10 +137,9 @@ fn inspect(program: &Path, medium: &Path) -> Result<()> {
     Ok(())
 }
 
-fn boot(parts: &Path, what: &str, medium: Medium) -> Result<()> {
-    head(&format!("{what}, on UEFI in QEMU (its own translator: some seconds)"));
+fn boot(what: &str, firmware: Firmware, medium: Medium) -> Result<()> {
+    head(&format!("{what}, in QEMU (its own translator: some seconds)"));
     let start = Instant::now();
-    let firmware = Firmware::uefi_in(parts, Arch::Amd64);
     let said = Boot::new(Arch::Amd64, firmware, medium).run()?;
     for line in said.lines().filter(|line| TOLD.iter().any(|start| line.starts_with(start))) {
         println!("  | {line}");

@@ -24,16 +24,21 @@ const BOOT: [&str; 2] = ["busybox-static", "systemd-boot-efi"];
 const KERNEL: &str = "linux-image-cloud";
 
 /// Once.
-const COMMON: [&str; 8] = [
+const COMMON: [&str; 5] = [
     "intel-microcode:amd64",
     "amd64-microcode:amd64",
-    "grub-efi-amd64-bin:amd64",
-    "grub-efi-arm64-bin:arm64",
-    "grub-pc-bin:amd64",
     "ovmf:all",
     "qemu-efi-aarch64:all",
     "systemd-ukify:all",
 ];
+
+/// The Debian release whose GRUB is 2.06, for the media of older versions of Talos.
+const OLDER: &str = "bookworm";
+const GRUB_PACKAGES: [&str; 3] =
+    ["grub-efi-amd64-bin:amd64", "grub-efi-arm64-bin:arm64", "grub-pc-bin:amd64"];
+/// The folders in the parts with GRUB's files, of this release and of the older.
+pub(crate) const NEW_GRUB: &str = "grub";
+pub(crate) const OLD_GRUB: &str = "grub-2.06";
 
 /// What GRUB's files are there for.
 pub(crate) const GRUB: [&str; 3] = ["arm64-efi", "i386-pc", "x86_64-efi"];
@@ -70,7 +75,7 @@ const MEASURE: [&str; 26] = [
 ];
 
 /// Changes whenever staging does, so that an older folder is not taken for a finished one.
-const RECIPE: u32 = 5;
+const RECIPE: u32 = 6;
 
 /// Where chores keep what they download: `$XDG_CACHE_HOME/talos-image`, else the target folder.
 pub(crate) fn cache() -> PathBuf {
@@ -93,10 +98,12 @@ pub(crate) fn get(say: &dyn Fn(&str)) -> Result<PathBuf> {
     let unpacked = cache.join("unpacked");
     let wanted = wanted().join("\n");
     if !fs::read_to_string(unpacked.join("wanted")).is_ok_and(|had| had == wanted) {
-        let debs = download(&cache, say)?;
-        say(&format!("unpacking {} packages", debs.len()));
+        let [debs, older] = download(&cache, say)?;
+        say(&format!("unpacking {} packages", debs.len() + older.len()));
         let _ = fs::remove_dir_all(&unpacked);
-        unpack(&debs, &unpacked)?;
+        let mut versions = unpack(&debs, &unpacked)?;
+        versions += &unpack(&older, &unpacked.join(OLDER))?;
+        fs::write(unpacked.join("packages.txt"), versions)?;
         fs::write(unpacked.join("wanted"), wanted)?;
     }
     let new = cache.join("parts.new");
@@ -112,10 +119,13 @@ pub(crate) fn get(say: &dyn Fn(&str)) -> Result<PathBuf> {
 fn wanted() -> Vec<String> {
     let boot = |architecture| BOOT.map(|name| format!("{name}:{architecture}"));
     let once = COMMON.iter().chain(&MEASURE).map(|name| name.trim_end_matches(":all").to_owned());
-    once.chain(ARCHITECTURES.into_iter().flat_map(boot)).collect()
+    once.chain(GRUB_PACKAGES.map(str::to_owned))
+        .chain(ARCHITECTURES.into_iter().flat_map(boot))
+        .collect()
 }
 
-fn download(cache: &Path, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>> {
+/// The packages, and those of [`OLDER`].
+fn download(cache: &Path, say: &dyn Fn(&str)) -> Result<[Vec<PathBuf>; 2]> {
     let mirror = Mirror::of_machine()?;
     let root = Root::for_downloads(&cache.join("apt/parts"), &mirror, CODENAME, &ARCHITECTURES)?;
     say("reading the package lists of this machine's Debian mirror");
@@ -130,11 +140,15 @@ fn download(cache: &Path, say: &dyn Fn(&str)) -> Result<Vec<PathBuf>> {
     say(&format!("downloading {} packages, about 110 MB", packages.len()));
     let debs = cache.join("debs");
     let _ = fs::remove_dir_all(&debs);
-    root.download(&packages, &debs)
+    let new = root.download(&packages, &debs)?;
+    let root = Root::for_downloads(&cache.join("apt/older"), &mirror, OLDER, &ARCHITECTURES)?;
+    root.update()?;
+    let older = root.download(&GRUB_PACKAGES.map(str::to_owned), &debs.join(OLDER))?;
+    Ok([new, older])
 }
 
-/// Into `amd64`, `arm64`, `common`, and `measure`.
-fn unpack(debs: &[PathBuf], dir: &Path) -> Result<()> {
+/// Into `amd64`, `arm64`, `common`, and `measure`; gives a line for each package.
+fn unpack(debs: &[PathBuf], dir: &Path) -> Result<String> {
     let mut versions = String::new();
     for deb in debs {
         let file = deb.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -143,14 +157,14 @@ fn unpack(debs: &[PathBuf], dir: &Path) -> Result<()> {
         let architecture = words.next().unwrap_or("");
         let is = |list: &[&str]| list.iter().any(|entry| entry.split(':').next() == Some(name));
         let place = match () {
-            () if is(&COMMON) => "common",
+            () if is(&COMMON) || is(&GRUB_PACKAGES) => "common",
             () if is(&MEASURE) => "measure",
             () => architecture,
         };
         apt::unpack(deb, &dir.join(place))?;
         let _ = writeln!(versions, "{name} {} {architecture}", version.replace("%3a", ":"));
     }
-    Ok(fs::write(dir.join("packages.txt"), versions)?)
+    Ok(versions)
 }
 
 fn stage(from: &Path, to: &Path, say: &dyn Fn(&str)) -> Result<()> {
@@ -182,9 +196,11 @@ fn stage(from: &Path, to: &Path, say: &dyn Fn(&str)) -> Result<()> {
     for vendor in ["intel-ucode", "amd-ucode"] {
         copy_folder(&common.join("usr/lib/firmware").join(vendor), &to.join(vendor))?;
     }
-    for platform in GRUB {
-        let files = format!("grub/{platform}");
-        copy_folder(&common.join("usr/lib").join(&files), &to.join(&files))?;
+    for (unpacked, folder) in [(common, NEW_GRUB), (from.join(OLDER).join("common"), OLD_GRUB)] {
+        for platform in GRUB {
+            let files = unpacked.join("usr/lib/grub").join(platform);
+            copy_folder(&files, &to.join(folder).join(platform))?;
+        }
     }
     copy(&from.join("packages.txt"), &to.join("packages.txt"))?;
     wrappers(from, &to.join("bin"))?;

@@ -2,11 +2,11 @@
 
 use crate::{
     oci::{Content, Files, Layout},
-    parts::GRUB,
+    parts::{GRUB, NEW_GRUB, OLD_GRUB},
 };
 use anyhow::{Context as _, Result};
 use std::{fmt::Write as _, fs, path::Path};
-use system_tests::VERSION;
+use system_tests::{OLD_VERSION, VERSION};
 
 /// Stands in for the registry in references. Nothing is ever fetched from it.
 const REGISTRY: &str = "registry.example";
@@ -19,9 +19,11 @@ pub(crate) fn write(parts: &Path) -> Result<()> {
 
     let mut layout = Layout::create(&parts.join("release"))?;
     let mut references = Vec::new();
-    let imager = reference("imager", VERSION);
-    layout.image(&imager, &boot_assets(parts)?)?;
-    references.push(imager);
+    for (version, grub) in [(VERSION, NEW_GRUB), (OLD_VERSION, OLD_GRUB)] {
+        let imager = reference("imager", version);
+        layout.image(&imager, &boot_assets(parts, version, grub)?)?;
+        references.push(imager);
+    }
 
     let packages = fs::read_to_string(parts.join("packages.txt"))?;
     let (mut digests, mut descriptions) = (String::new(), String::new());
@@ -72,19 +74,19 @@ fn reference(name: &str, tag: &str) -> String {
 }
 
 /// The image that Talos calls the imager, of which only the files matter.
-fn boot_assets(parts: &Path) -> Result<Files> {
+fn boot_assets(parts: &Path, version: &str, grub: &str) -> Result<Files> {
     let mut files = Files::new();
     for architecture in ["amd64", "arm64"] {
         for asset in ["initramfs.xz", "systemd-boot.efi", "systemd-stub.efi", "vmlinuz"] {
             let content = Content::File(parts.join(architecture).join(asset));
             files.insert(format!("usr/install/{architecture}/{asset}"), content);
         }
-        let spdx = spdx("talos", VERSION).into();
+        let spdx = spdx("talos", version).into();
         files.insert(format!("usr/install/{architecture}/talos.spdx.json"), spdx);
     }
     for platform in GRUB {
-        let from = format!("grub/{platform}");
-        files.extend(folder(&parts.join(&from), &format!("usr/lib/{from}"))?);
+        let from = parts.join(grub).join(platform);
+        files.extend(folder(&from, &format!("usr/lib/grub/{platform}"))?);
     }
     let depmod = "search extras built-in\n".to_owned();
     files.insert("etc/modules.d/10-extra-modules.conf".to_owned(), depmod.into());

@@ -12,7 +12,7 @@ use image_core::{
 /// What is asked for in Talos's own core images, and a configuration.
 fn contents<'a>(modules: &'a [&'a str]) -> Contents<'a> {
     let config = Some("set timeout=0\necho hello\n");
-    Contents { modules, prefix: talos::grub::PREFIX, config }
+    Contents { modules, prefix: talos::grub::DISK.prefix, config }
 }
 
 /// `grub-mkimage` always writes this day, 2015-01-01.
@@ -64,7 +64,7 @@ sys.stdout.buffer.write(decompressor.decompress(loader[start:], length))
 #[test]
 fn bios_core_images_unpack_to_what_grub_mkimage_packs() {
     let dir = tempfile::tempdir().unwrap();
-    let modules = talos::grub::modules(Platform::I386Pc);
+    let modules = talos::grub::DISK.modules(Platform::I386Pc);
     let contents = contents(&modules);
     let directory = directory(Platform::I386Pc);
     let made = [
@@ -95,7 +95,7 @@ fn bios_core_images_unpack_to_what_grub_mkimage_packs() {
 fn uefi_core_images_are_grub_mkimage_s() {
     let dir = tempfile::tempdir().unwrap();
     for platform in [Platform::X86_64Efi, Platform::Arm64Efi] {
-        let modules = talos::grub::modules(platform);
+        let modules = talos::grub::DISK.modules(platform);
         let contents = contents(&modules);
         let image = efi_image(&directory(platform), &contents, None, TIMESTAMP).unwrap();
         let theirs = theirs(platform, platform.name(), &contents, dir.path());

@@ -38,7 +38,8 @@ const SHAPES: &str = "registry.example/shapes:1.0.0";
 
 /// Built once for all tests of this file.
 struct Media {
-    iso: PathBuf,
+    /// With systemd-boot alone, with GRUB for a BIOS beside it, and of 1.9, with GRUB alone.
+    isos: [PathBuf; 3],
     /// Of amd64 and arm64.
     ukis: [PathBuf; 2],
     /// With its architecture and sector size.
@@ -73,7 +74,11 @@ fn media() -> &'static Media {
             (made(&format!("disk-{arch}-{sector}"), &arguments), arch, sector)
         };
         Media {
-            iso: made("iso-amd64", &["iso", "--arch=amd64", "--bootloader=sd-boot"]),
+            isos: [
+                made("iso-amd64", &["iso", "--arch=amd64", "--bootloader=sd-boot"]),
+                made("iso-dual-amd64", &["iso", "--arch=amd64"]),
+                made("iso-grub-amd64", &["iso", "--arch=amd64", "--bootloader=grub"]),
+            ],
             ukis: ["amd64", "arm64"]
                 .map(|arch| made(&format!("uki-{arch}"), &["metal-uki", "--arch", arch])),
             disks: [disk("amd64", 512), disk("amd64", 4096), disk("arm64", 512)],

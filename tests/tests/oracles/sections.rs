@@ -44,8 +44,8 @@ fn ukify_and_objdump_see_the_sections_that_inspect_sees() {
     }
 
     // With profiles names repeat, which only objdump tells apart.
-    let (_, rows) = partitions(&media().iso, 512);
-    let esp = cut(&media().iso, rows[1].0, rows[1].1, &dir.path().join("esp"));
+    let (_, rows) = partitions(&media().isos[0], 512);
+    let esp = cut(&media().isos[0], rows[1].0, rows[1].1, &dir.path().join("esp"));
     let uki = dir.path().join("uki");
     let mut command = Command::new("mcopy");
     finish(command.arg("-i").arg(esp).arg("::/EFI/Linux/Talos-v1.12.0.efi").arg(&uki));
@@ -131,9 +131,9 @@ fn systemd_measure_predicts_and_signs_the_same_pcr_11() {
         concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/image-core/tests/golden/pcr/key.pem");
     let key = PrivateKey::read(&fs::read(KEY).unwrap(), None).unwrap();
     let phases = ["enter-initrd", "leave-initrd", "enter-machined"];
-    let (_, rows) = partitions(&media().iso, 512);
+    let (_, rows) = partitions(&media().isos[0], 512);
     let dir = tempfile::tempdir().unwrap();
-    let esp = cut(&media().iso, rows[1].0, rows[1].1, &dir.path().join("esp"));
+    let esp = cut(&media().isos[0], rows[1].0, rows[1].1, &dir.path().join("esp"));
     let public = dir.path().join("public.pem");
     fs::write(&public, pcr::public_key_pem(key.public_key()).unwrap()).unwrap();
     let with_profiles = dir.path().join("uki");

@@ -67,7 +67,7 @@ fn a_build_that_fails_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     for (args, code) in [
         (&["secureboot-iso"][..], 3),
-        (&["iso", "--bootloader", "grub"][..], 3),
+        (&["iso", "--overlay-image", "a/b:1", "--overlay-name", "c"][..], 3),
         (&["iso", "--source", "no-such-place"][..], 2),
         (&["iso", "--system-extension-image", "none/such:1"][..], 5),
         (&["iso", "--output-kind", "kernel", "--extra-kernel-arg", "a"][..], 3),

@@ -100,8 +100,8 @@ fn warnings_count_where_asked() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     for (more, says) in [(&[][..], "there was a warning"), (&["--plan"], "--strict")] {
-        let args = [&["iso", "--meta", "16=token", "--strict", "--output"], more].concat();
-        let refused = mirror.build(&args).arg(&out).output().unwrap();
+        let args = [&["iso", "--meta", "16=token", "--strict"], more].concat();
+        let refused = mirror.build(&args).arg("--output").arg(&out).output().unwrap();
         assert_eq!(refused.status.code(), Some(2), "{refused:?}");
         let [warning, error] = text(&refused.stderr).lines().collect::<Vec<_>>()[..] else {
             panic!("{args:?}: {refused:?}")

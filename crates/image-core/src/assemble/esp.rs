@@ -35,7 +35,7 @@ pub(super) fn volume(
     plan: &Plan,
 ) -> Result<Blob> {
     /// Smaller ones would be FAT16, of which Talos and some firmware know nothing.
-    const LEAST: u64 = 36 * MIB;
+    const LEAST: u64 = 33 * MIB;
     let tree = tree(esp, boot_manager, &uki.blob)?;
     let path = TreePath::new(&esp.uki_path)?;
     let fitting = || fitting(&tree, sector_size).map(|size| size.max(LEAST));
@@ -60,12 +60,11 @@ pub(super) fn grub_volume(
     fat(&tree, &options(size, sector_size, esp.volume_id, plan), plan)
 }
 
-/// The size of a partition that is written once and never again: as large as its content, in
-/// whole mebibytes.
+/// The size of a partition that is written once and never again: as large as its content.
 fn fitting(tree: &Tree, sector_size: u32) -> Result<u64> {
-    // A file in it may have to be aligned.
-    const SHIFT: u64 = 8 * 4096;
-    Ok((fat::min_size(tree, sector_size)? + SHIFT).next_multiple_of(MIB))
+    /// Room to align a file in it.
+    const ALIGN: u64 = 32 << 10;
+    Ok((fat::min_size(tree, sector_size)? + ALIGN).next_multiple_of(ALIGN))
 }
 
 fn options(size: u64, sector_size: u32, volume_id: u32, plan: &Plan) -> fat::Options<'static> {

@@ -49,22 +49,20 @@ pub(super) fn sound<T>(read: Result<T>, flaws: &mut Vec<String>) -> Result<Optio
     }
 }
 
-/// A place where GRUB's core image for a BIOS is, or should be.
+/// GRUB's core image for a BIOS, somewhere on a disk.
 struct Core {
     of: String,
     /// Its first sector, on a CD the one behind `cdboot.img`.
     start: u64,
-    /// What it takes that to be; none if it is no core image.
-    told: Option<Option<u64>>,
+    /// What it takes that to be.
+    told: Option<u64>,
 }
 
 /// What keeps a BIOS from starting GRUB: the first sector of a disk has to name the sector in
 /// which the core image is, and so has the core image.
 fn boot_record(file: &Blob, cores: impl IntoIterator<Item = Core>) -> Result<Option<String>> {
     let named = grub::core_sector(&file.array(0)?);
-    let found =
-        cores.into_iter().find_map(|core| core.told.map(|told| (core.of, core.start, told)));
-    let Some((of, start, told)) = found else {
+    let Some(Core { of, start, told }) = cores.into_iter().next() else {
         let what = "the boot record is GRUB's, and its core image is nowhere";
         return Ok(named.map(|_| what.to_owned()));
     };
@@ -80,29 +78,29 @@ fn boot_record(file: &Blob, cores: impl IntoIterator<Item = Core>) -> Result<Opt
     })
 }
 
-/// A disk's partitions, any of which may have a core image.
+/// Those in a disk's partitions.
 fn partition_cores(found: &gpt::Found) -> impl Iterator<Item = Core> {
     let sector_size = u64::from(found.disk.sector_size);
     found.numbers.iter().zip(&found.disk.partitions).filter_map(move |(number, it)| {
         Some(Core {
             of: format!("partition {number} {}", it.name),
             start: it.start? / sector_size,
-            told: grub::bios_sector(&it.content),
+            told: grub::bios_sector(&it.content)?,
         })
     })
 }
 
-/// The images a BIOS starts of an ISO.
+/// Those a BIOS starts of an ISO.
 fn boot_entry_cores(file: &Blob, found: &iso9660::Found) -> impl Iterator<Item = Core> {
     let bios = found.boot.iter().filter(|entry| entry.platform == iso9660::Platform::Bios);
-    bios.map(|entry| {
+    bios.filter_map(|entry| {
         let block = u64::from(entry.block);
-        Core {
+        Some(Core {
             of: "El Torito BIOS entry".to_owned(),
             start: (block + 1) * 4,
             // The entry says how much a BIOS loads, not how much there is.
-            told: grub::bios_sector(&file.slice(block * 2048..file.len())),
-        }
+            told: grub::bios_sector(&file.slice(block * 2048..file.len()))?,
+        })
     })
 }
 

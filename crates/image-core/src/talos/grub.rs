@@ -162,14 +162,13 @@ fn entries<'a>(
 
 impl Entry<'_> {
     fn text(&self, files: &Files, indent: &str) -> String {
-        let lines = [
-            "set gfxmode=auto".to_owned(),
-            "set gfxpayload=text".to_owned(),
-            format!("linux /{} {}", files.kernel, quote(&self.cmdline)),
-            format!("initrd /{}", files.initramfs),
-        ];
-        let lines: String = lines.iter().map(|line| format!("{indent}{line}\n")).collect();
-        format!("menuentry \"{}\" {{\n{lines}}}\n", self.name)
+        let Files { kernel, initramfs, .. } = files;
+        let cmdline = quote(&self.cmdline);
+        format!(
+            "menuentry \"{}\" {{\n{indent}set gfxmode=auto\n{indent}set gfxpayload=text\n\
+             {indent}linux /{kernel} {cmdline}\n{indent}initrd /{initramfs}\n}}\n",
+            self.name
+        )
     }
 }
 

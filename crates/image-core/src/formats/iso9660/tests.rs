@@ -92,7 +92,7 @@ fn what_was_laid_out_is_found_again_on_the_cd_and_in_the_partition() {
     let [iso, system] = disk.disk.partitions.as_slice() else { panic!() };
     assert_eq!((iso.name.as_str(), system.name.as_str()), ("ISO9660", "EFI"));
     assert_eq!(system.start.unwrap(), u64::from(entry.block) * BLOCK);
-    assert_eq!(system.start.unwrap() % MIB, 0);
+    assert_eq!(system.start.unwrap() % (64 << 10), 0);
     assert_eq!(system.content.slice(0..esp.len()).digest().unwrap(), esp.digest().unwrap());
     let mounted = read(&iso.content).unwrap();
     assert_eq!(listing(&mounted.tree), listing(&tree));
@@ -165,7 +165,7 @@ fn bytes_stand_where_the_specifications_say() {
     let mut tree = Tree::new();
     tree.insert(path("hello.txt"), Node::file("hi\n", 0o640));
     let blob = volume(&options(&tree, Some(Blob::zeros(40 * MIB)))).unwrap();
-    assert_eq!(blob.len(), 41 * MIB + 150 * BLOCK);
+    assert_eq!(blob.len(), (128 << 10) + 40 * MIB + 150 * BLOCK);
     let block = |number: u64| blob.array::<2048>(number * BLOCK).unwrap();
     let primary = block(16);
     assert_eq!(primary[..8], *b"\x01CD001\x01\0");
@@ -180,7 +180,7 @@ fn bytes_stand_where_the_specifications_say() {
     let catalogue = block(48);
     assert_eq!(catalogue[..4], [1, 0xef, 0, 0]);
     assert_eq!(catalogue[28..40], [0xaa, 0x66, 0x55, 0xaa, 0x88, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(catalogue[40..44], 512u32.to_le_bytes());
+    assert_eq!(catalogue[40..44], 64u32.to_le_bytes());
     let root = u64::from(u32::from_le_bytes(primary[158..162].try_into().unwrap()));
     let directory = block(root);
     // Its own record says that there is Rock Ridge; the record above says less.

@@ -18,8 +18,8 @@ use crate::{
 use std::collections::{BTreeMap, btree_map::Entry};
 use uuid::{Uuid, uuid};
 
-/// Where the ESP is aligned, in bytes: fits the flash of a USB stick.
-const ESP_ALIGN: u64 = 1 << 20;
+/// Where the ESP is aligned, in bytes: fits the blocks of a USB stick.
+const ESP_ALIGN: u64 = 64 << 10;
 /// Where the image for a BIOS stands, in blocks of 2048 bytes: behind the system area, the
 /// descriptors of two volumes and the boot catalogue.
 pub const BIOS_BLOCK: u32 = 49;

@@ -97,17 +97,17 @@ fn others_accept_programs_signed_here_until_they_are_altered() {
         uki_arm64.clone(),
     ];
     for kind in kinds {
-        let signer = OpenSsl::new(dir.path(), kind);
-        let ours = signer.certificate();
+        let key = OpenSsl::new(dir.path(), kind);
+        let ours = key.certificate();
         // The large ones once for each algorithm.
         let programs = if kind == RSA || kind == EC { &programs[..] } else { &programs[..2] };
         for program in programs {
             let signed = Blob::open(program).unwrap();
-            let signed = authenticode::sign("it", &signed, &ours, &signer).unwrap();
+            let signed = authenticode::sign("it", &signed, &ours, &key).unwrap();
             let file = persisted(&signed, dir.path().join("signed.efi"));
-            assert!(sbverify(&signer.certificate, &file), "{kind:?} {program:?}");
+            assert!(sbverify(&key.certificate, &file), "{kind:?} {program:?}");
             let arguments = ["verify", "-CAfile"].map(AsRef::as_ref);
-            let certificate = signer.certificate.as_os_str();
+            let certificate = key.certificate.as_os_str();
             let arguments = [&arguments[..], &[certificate, "-in".as_ref(), file.as_os_str()]];
             let said = text("osslsigncode", &arguments.concat());
             assert!(said.contains("Signature verification: ok"), "{said}");
@@ -122,7 +122,7 @@ fn others_accept_programs_signed_here_until_they_are_altered() {
         let middle = altered.len() / 2;
         altered[middle] ^= 1;
         let file = persisted(&altered.into(), dir.path().join("altered.efi"));
-        assert!(!sbverify(&signer.certificate, &file));
+        assert!(!sbverify(&key.certificate, &file));
         let verdict = authenticode::verify(&Blob::open(&file).unwrap(), &[ours]).unwrap();
         assert!(matches!(verdict, Verdict::WrongDigest { .. }), "{verdict:?}");
     }
@@ -145,15 +145,15 @@ fn outline(der: &[u8]) -> Vec<(u32, String)> {
 #[test]
 fn programs_signed_by_others_are_valid_and_differ_in_the_signature_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let signer = OpenSsl::new(dir.path(), &RSA);
-    let ours = signer.certificate();
+    let key = OpenSsl::new(dir.path(), &RSA);
+    let ours = key.certificate();
     let program = part("amd64/systemd-boot.efi");
-    let signed = authenticode::sign("it", &Blob::open(&program).unwrap(), &ours, &signer).unwrap();
+    let signed = authenticode::sign("it", &Blob::open(&program).unwrap(), &ours, &key).unwrap();
     let [here] = &*authenticode::signatures(&signed).unwrap() else { panic!() };
 
     let theirs = dir.path().join("sbsign.efi");
     let mut sbsign = Command::new("sbsign");
-    sbsign.arg("--key").arg(&signer.key).arg("--cert").arg(&signer.certificate);
+    sbsign.arg("--key").arg(&key.key).arg("--cert").arg(&key.certificate);
     finish(sbsign.arg("--output").arg(&theirs).arg(&program));
     let theirs = Blob::open(&theirs).unwrap();
     let [there] = &*authenticode::signatures(&theirs).unwrap() else { panic!() };
@@ -174,8 +174,8 @@ fn programs_signed_by_others_are_valid_and_differ_in_the_signature_alone() {
 
     let other = dir.path().join("osslsigncode.efi");
     let mut osslsigncode = Command::new("osslsigncode");
-    osslsigncode.args(["sign", "-h", "sha256", "-certs"]).arg(&signer.certificate);
-    osslsigncode.arg("-key").arg(&signer.key).arg("-in").arg(&program).arg("-out").arg(&other);
+    osslsigncode.args(["sign", "-h", "sha256", "-certs"]).arg(&key.certificate);
+    osslsigncode.arg("-key").arg(&key.key).arg("-in").arg(&program).arg("-out").arg(&other);
     finish(&mut osslsigncode);
     let verdict = authenticode::verify(&Blob::open(&other).unwrap(), std::slice::from_ref(&ours));
     assert_eq!(verdict.unwrap(), Verdict::Valid(ours));

@@ -295,8 +295,8 @@ pub(crate) struct Keys {
 
     /// Kind of the UKI signing key
     ///
-    /// All firmware takes rsa2048; not all takes p256. The PCR signing key is always rsa2048, since
-    /// a TPM has to check what it signs.
+    /// All firmware takes rsa2048. Firmware made of EDK II refuses variables with a certificate of
+    /// p256. The PCR signing key is always rsa2048, since a TPM has to check what it signs.
     #[arg(long, value_name = "TYPE", value_enum, default_value = "rsa4096")]
     pub(crate) key_type: KeyKind,
 

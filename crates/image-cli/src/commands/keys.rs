@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use image_core::{
     blob::Blob,
     error::{Error, ErrorKind},
+    events::Event,
     formats::{
         certificate::{self, Certificate, Subject},
         efi_variable::{self, Variable},
@@ -50,6 +51,11 @@ pub(crate) fn run(args: &Keys, render: &dyn Render) -> anyhow::Result<()> {
         kek: certificates(&args.microsoft_kek)?,
         db: certificates(&args.microsoft_db)?,
     };
+    if let KeyKind::P256 = args.key_type {
+        let message = "much firmware refuses PK, KEK and db with a certificate of such a key: \
+                       take an RSA key unless yours is known to take this one";
+        render.on(&Event::Warning { subject: "p256", message });
+    }
     let files = make(args, &microsoft)?;
     if args.dir.exists() {
         into_directory(&args.dir, &files)?;

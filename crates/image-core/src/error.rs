@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Io,
     /// The parts are sound but cannot be joined: something does not fit.
     Assembly,
+    /// A signature is made elsewhere, and is not here yet: have it made and come back.
+    Awaited,
     /// A mistake in this crate.
     Bug,
 }
@@ -75,7 +77,8 @@ impl std::error::Error for Error {}
 impl From<formats::Error> for Error {
     fn from(error: formats::Error) -> Self {
         let kind = match error.fault() {
-            Fault::Corrupt { .. } | Fault::Signature(_) => ErrorKind::Input,
+            Fault::Corrupt { .. } => ErrorKind::Input,
+            Fault::Signature(error) => kind_of(error),
             Fault::Unsupported(_) => ErrorKind::Unsupported,
             Fault::Invalid(_) | Fault::TooLarge { .. } => ErrorKind::Assembly,
             Fault::Io(_) => ErrorKind::Io,
@@ -121,11 +124,15 @@ impl From<talos::Error> for Error {
 
 impl From<signature::Error> for Error {
     fn from(error: signature::Error) -> Self {
-        let kind = match error {
-            signature::Error::Signer(_) => ErrorKind::Io,
-            _ => ErrorKind::Input,
-        };
-        Self::new(kind, error.to_string())
+        Self::new(kind_of(&error), error.to_string())
+    }
+}
+
+fn kind_of(error: &signature::Error) -> ErrorKind {
+    match error {
+        signature::Error::Signer(_) => ErrorKind::Io,
+        signature::Error::Awaited(_) => ErrorKind::Awaited,
+        _ => ErrorKind::Input,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What boots a medium, made: its EFI system partition, and GRUB.
 
-use super::{Context, assets::Assets, esp, grub, grub::Bios, initramfs, uki};
+use super::{Context, assets::Assets, esp, grub, grub::Bios, initramfs, secure_boot::Round, uki};
 use crate::{
     blob::Blob,
     error::Result,
@@ -45,16 +45,18 @@ pub(super) fn assemble(
     // What is cheap to check comes before anything is compressed.
     Ok(match boot {
         Boot::SdBoot { uki, esp } => {
-            let boot_manager = assets.program("systemd-boot", &esp.boot_manager)?;
-            let uki = uki::assemble(uki, block, plan, assets, cx)?;
-            let esp = esp::volume(esp, &boot_manager, &uki, sector, plan)?;
+            let mut round = Round::default();
+            let manager = round.take(esp::manager(esp, plan, assets, cx))?;
+            let uki = round.take(uki::assemble(uki, block, plan, assets, cx))?;
+            let (manager, uki) = round.end(manager.zip(uki))?;
+            let esp = esp::volume(esp, manager, &uki, sector, plan)?;
             Parts { esp, bios: None, files: None }
         }
         Boot::DualBoot { uki, esp, grub } => {
-            let boot_manager = assets.program("systemd-boot", &esp.boot_manager)?;
+            let manager = esp::manager(esp, plan, assets, cx)?;
             let bios = bios(grub)?;
             let uki = uki::assemble(uki, block, plan, assets, cx)?;
-            let esp = esp::volume(esp, &boot_manager, &uki, sector, plan)?;
+            let esp = esp::volume(esp, manager, &uki, sector, plan)?;
             let files = grub::files(grub, uki.kernel, uki.initramfs)?;
             Parts { esp, bios, files: Some(files) }
         }

@@ -1,6 +1,11 @@
 //! The EFI system partition: systemd-boot, its configuration, the unified kernel image; or GRUB.
 
-use super::uki::Assembled;
+use super::{
+    Context,
+    assets::Assets,
+    secure_boot::{self, Round},
+    uki::Assembled,
+};
 use crate::{
     blob::Blob,
     error::{Error, ErrorKind, Result},
@@ -10,16 +15,45 @@ use crate::{
     tree::{Node, Tree, TreePath},
 };
 
+/// What firmware starts, and by what it trusts it, made.
+pub(super) struct Manager {
+    program: Blob,
+    /// The files for Secure Boot, by their paths.
+    files: Vec<(String, Blob)>,
+}
+
+/// Makes systemd-boot, signed if it is to be, and what goes with it.
+pub(super) fn manager(
+    esp: &Esp,
+    plan: &Plan,
+    assets: &Assets,
+    cx: &Context<'_>,
+) -> Result<Manager> {
+    let program = assets.program("systemd-boot", &esp.boot_manager)?;
+    let Some(secure_boot) = &esp.secure_boot else {
+        return Ok(Manager { program, files: Vec::new() });
+    };
+    let mut round = Round::default();
+    let signed = secure_boot::signed("systemd-boot", &program, &secure_boot.signed_by, cx);
+    let program = round.take(signed)?;
+    let files = round.take(secure_boot::files(secure_boot, plan, cx))?;
+    let (program, files) = round.end(program.zip(files))?;
+    Ok(Manager { program, files })
+}
+
 /// What the partition holds, as a file tree.
-fn tree(esp: &Esp, boot_manager: &Blob, uki: &Blob) -> Result<Tree> {
+fn tree(esp: &Esp, manager: Manager, uki: &Blob) -> Result<Tree> {
     let mut tree = Tree::new();
     let mut put = |path: &str, content: Blob, mode: u32| -> Result<()> {
         tree.insert(TreePath::new(path)?, Node::file(content, mode));
         Ok(())
     };
-    put(&esp.boot_path, boot_manager.clone(), 0o644)?;
+    put(&esp.boot_path, manager.program, 0o644)?;
     put(&esp.uki_path, uki.clone(), 0o644)?;
     put(esp::LOADER_CONF, esp.loader_conf.clone().into(), 0o644)?;
+    for (path, content) in manager.files {
+        put(&path, content, 0o644)?;
+    }
     if esp.random_seed {
         put(esp::RANDOM_SEED, Blob::zeros(esp::RANDOM_SEED_LEN), 0o444)?;
     }
@@ -29,14 +63,14 @@ fn tree(esp: &Esp, boot_manager: &Blob, uki: &Blob) -> Result<Tree> {
 /// The partition as a FAT32 volume with sectors of `sector_size` bytes.
 pub(super) fn volume(
     esp: &Esp,
-    boot_manager: &Blob,
+    manager: Manager,
     uki: &Assembled,
     sector_size: u32,
     plan: &Plan,
 ) -> Result<Blob> {
     /// Smaller ones would be FAT16, of which Talos and some firmware know nothing.
     const LEAST: u64 = 33 * MIB;
-    let tree = tree(esp, boot_manager, &uki.blob)?;
+    let tree = tree(esp, manager, &uki.blob)?;
     let path = TreePath::new(&esp.uki_path)?;
     let fitting = || fitting(&tree, sector_size).map(|size| size.max(LEAST));
     let size = esp.size.map_or_else(fitting, Ok)?;

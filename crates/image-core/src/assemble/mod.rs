@@ -9,12 +9,14 @@ mod grub;
 mod initramfs;
 mod iso;
 mod modules;
+mod secure_boot;
 mod uki;
 
 use crate::{
     blob::{Blob, Scratch},
     error::Result,
     events::{Event, Observer},
+    formats::certificate::Certificate,
     plan::{Output, Plan},
     signature::Signer,
     sources::Set,
@@ -42,6 +44,17 @@ pub struct Context<'a> {
 pub struct Signers<'a> {
     /// Signs what PCR 11 will hold.
     pub pcr: Option<&'a dyn Signer>,
+    /// Signs systemd-boot, the unified kernel image, and the orders to enrol its certificate.
+    pub uki: Option<UkiSigner<'a>>,
+}
+
+/// A signer, and the certificate for its key.
+#[derive(Clone, Copy, Debug)]
+pub struct UkiSigner<'a> {
+    /// Goes with every signature.
+    pub certificate: &'a Certificate,
+    /// Has the key.
+    pub signer: &'a dyn Signer,
 }
 
 /// What was made: a name, and bytes that are not written anywhere yet.
@@ -57,7 +70,8 @@ pub struct Artifact {
 ///
 /// # Errors
 /// An input is damaged or is not what it should be, something does not fit, or reading or
-/// writing failed: what, where, and how to mend it.
+/// writing failed: what, where, and how to mend it. [`Awaited`](crate::error::ErrorKind::Awaited)
+/// if a signature is made elsewhere; by then all were asked for that can be.
 pub fn execute(plan: &Plan, cx: &Context<'_>) -> Result<Artifact> {
     for message in &plan.warnings {
         cx.observer.on(&Event::Warning { subject: &plan.file_name, message });

@@ -3,7 +3,7 @@
 use super::{
     Context,
     assets::{Assets, name},
-    initramfs,
+    initramfs, secure_boot,
 };
 use crate::{
     blob::{Blob, Digest},
@@ -93,7 +93,10 @@ pub(super) fn assemble(
         sign_pcr(&mut parts, timestamp, pcr_signer(key, cx)?)
             .during(|| "signing what PCR 11 will hold".to_owned())?;
     }
-    let blob = uki::assemble(&parts, timestamp).during(|| "assembling the UKI".to_owned())?;
+    let mut blob = uki::assemble(&parts, timestamp).during(|| "assembling the UKI".to_owned())?;
+    if let Some(by) = &uki.signed_by {
+        blob = secure_boot::signed("the UKI", &blob, by, cx)?;
+    }
     Ok(Assembled { blob, kernel: linux, initramfs: initrd })
 }
 

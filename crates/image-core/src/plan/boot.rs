@@ -1,8 +1,10 @@
 //! What boots a medium, and what it starts.
 
-use super::{Asset, Boot, Esp, Grub, GrubCore, GrubEsp, Initramfs, Profile, Uki};
+use super::{
+    Asset, Boot, Esp, Grub, GrubCore, GrubEsp, Initramfs, Profile, SecureBoot, Uki,
+    secure_boot::Signing,
+};
 use crate::{
-    blob::Digest,
     formats::{cmdline::Cmdline, grub::Platform},
     talos::{
         esp, grub, menu,
@@ -21,7 +23,7 @@ pub(super) struct Parts<'a> {
     pub(super) sd_stub: Asset,
     pub(super) sd_boot: Asset,
     pub(super) splash: Option<PathBuf>,
-    pub(super) pcr_key: Option<Digest>,
+    pub(super) signing: Option<Signing>,
 }
 
 /// What is one medium's own in how it boots.
@@ -30,6 +32,8 @@ pub(super) struct Medium {
     pub(super) boot_path: String,
     /// systemd-boot's configuration.
     pub(super) loader_conf: String,
+    /// What the EFI system partition has for Secure Boot.
+    pub(super) secure_boot: Option<SecureBoot>,
     /// Whether systemd-boot finds a random seed.
     pub(super) random_seed: bool,
     /// The EFI system partition's serial number and its size in bytes; none if that is as large
@@ -61,7 +65,8 @@ impl Parts<'_> {
             splash: self.splash,
             profiles: profiles.collect(),
             cmdline: self.arguments.to_string(),
-            pcr_key: self.pcr_key,
+            pcr_key: self.signing.as_ref().map(|signing| signing.pcr_key),
+            signed_by: self.signing.map(|signing| signing.signed_by),
         }
     }
 
@@ -92,6 +97,7 @@ impl Parts<'_> {
             uki_path: esp::uki_path(version),
             loader_conf: medium.loader_conf,
             random_seed: medium.random_seed,
+            secure_boot: medium.secure_boot,
             volume_id: medium.volume_id,
             size: medium.esp_size,
         };

@@ -4,7 +4,9 @@ use crate::{
     error::{Error, ErrorKind, Result},
     talos::{
         Arch, Profile, Quirk, meta,
-        profile::{self, Bootloader, DiskFormat, DiskImage, Iso, OutFormat, Target},
+        profile::{
+            self, Bootloader, DiskFormat, DiskImage, Iso, OutFormat, SecureBootAssets, Target,
+        },
         release,
     },
 };
@@ -72,8 +74,8 @@ fn bared_secrets(target: &Target) -> impl Iterator<Item = String> {
 
 /// Refuses what nothing is made of yet.
 fn check_parts(target: &Target) -> Result<()> {
-    if target.secure_boot {
-        return unsupported("Secure Boot is not supported yet");
+    if let Some(assets) = target.input.secure_boot.as_ref().filter(|_| target.secure_boot) {
+        check_signers(assets)?;
     }
     if target.overlay.is_some() || !target.input.overlay_installer.is_unset() {
         return unsupported("overlays are not supported yet");
@@ -82,6 +84,26 @@ fn check_parts(target: &Target) -> Result<()> {
         return unsupported("an image cache (input.imageCache) is not supported yet");
     }
     Ok(())
+}
+
+/// Refuses key services: a program that speaks with one can sign.
+fn check_signers(assets: &SecureBootAssets) -> Result<()> {
+    let SecureBootAssets { secure_boot_signer: uki, pcr_signer: pcr, .. } = assets;
+    let services = [
+        (&uki.azure_vault_url, "secureBootSigner.azureVaultURL"),
+        (&uki.aws_kms_key_id, "secureBootSigner.awsKMSKeyID"),
+        (&uki.signer_address, "secureBootSigner.signerAddress"),
+        (&pcr.azure_vault_url, "pcrSigner.azureVaultURL"),
+        (&pcr.aws_kms_key_id, "pcrSigner.awsKMSKeyID"),
+        (&pcr.signer_address, "pcrSigner.signerAddress"),
+    ];
+    match services.into_iter().find(|(value, _)| !value.is_empty()) {
+        None => Ok(()),
+        Some((_, key)) => unsupported(format!(
+            "input.secureboot.{key} is not supported: a program that speaks with the service can \
+             sign (--signer-command), or sign elsewhere (--unsigned-requests)"
+        )),
+    }
 }
 
 /// Refuses what nothing is written as yet.

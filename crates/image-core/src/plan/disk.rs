@@ -11,7 +11,7 @@ use crate::{
         Arch, Quirk, esp, grub,
         meta::{self, MetaValue},
         partitions::{self, MIB, Partition as TalosPartition, Sizes},
-        profile::{Bootloader, DiskImage, Target},
+        profile::{Bootloader, DiskImage, EnrollKeys, Target},
     },
 };
 
@@ -32,9 +32,13 @@ pub(super) fn disk(parts: Parts<'_>, image: &DiskImage, subject: &str) -> Result
         features: grub::boot_features(version),
         size,
     });
+    // A disk without keys to enrol says nothing of them.
+    let when = parts.signing.as_ref().map(|_| image.enroll_keys);
+    let when = when.filter(|when| *when != EnrollKeys::Off);
     let medium = Medium {
         boot_path: esp::disk_boot_path(*arch),
-        loader_conf: esp::loader_conf(None),
+        loader_conf: esp::loader_conf(when),
+        secure_boot: parts.signing.as_ref().map(|signing| signing.of_esp(when, None)),
         random_seed: false,
         volume_id: seed::volume_id(subject, "esp"),
         esp_size: size(&Content::Esp),

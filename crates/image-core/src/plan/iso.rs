@@ -7,16 +7,21 @@ use super::{
 };
 use crate::talos::{
     esp, grub,
-    profile::{Bootloader, EnrollKeys},
+    profile::{self, EnrollKeys},
 };
 
-/// The ISO that `bootloader` boots; names and numbers are `subject`'s.
-pub(super) fn iso(parts: Parts<'_>, bootloader: Bootloader, subject: &str) -> Iso {
+/// The ISO `asked` for; names and numbers are `subject`'s.
+pub(super) fn iso(parts: Parts<'_>, asked: &profile::Iso, subject: &str) -> Iso {
     let version = &parts.target.version;
     let marker = grub::marker(seed::uuid(subject, "iso marker"));
+    let when = parts.signing.as_ref().map(|_| asked.enroll_keys);
     let medium = Medium {
         boot_path: esp::iso_boot_path(parts.target.arch),
-        loader_conf: esp::loader_conf(Some(EnrollKeys::Off)),
+        loader_conf: esp::loader_conf(Some(when.unwrap_or(EnrollKeys::Off))),
+        secure_boot: parts
+            .signing
+            .as_ref()
+            .map(|signing| signing.of_esp(when, Some(esp::SIGNING_CERTIFICATE))),
         random_seed: true,
         volume_id: seed::volume_id(subject, "esp"),
         esp_size: None,
@@ -25,7 +30,7 @@ pub(super) fn iso(parts: Parts<'_>, bootloader: Bootloader, subject: &str) -> Is
         efi_config: Some(grub::find_iso(&marker)),
     };
     let (volume_id, volume_set_id) = (esp::iso_volume_id(version), esp::iso_volume_set_id(version));
-    let boot = parts.boot(bootloader, medium);
+    let boot = parts.boot(asked.bootloader, medium);
     Iso {
         marker_path: matches!(boot, Boot::Grub { .. }).then_some(marker),
         boot,

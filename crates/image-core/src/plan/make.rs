@@ -2,7 +2,7 @@
 
 use super::{
     Asset, Boot, Choices, Disk, Extension, ExtensionSource, Grub, GrubCore, Initramfs, Inputs, Iso,
-    Output, Plan, Uki, boot::Parts, decide::Decision, disk, iso,
+    Output, Plan, Uki, boot::Parts, decide::Decision, disk, iso, secure_boot,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -39,14 +39,14 @@ impl Plan {
             sd_stub,
             sd_boot,
             splash,
-            pcr_key: choices.pcr_key,
+            signing: secure_boot::signing(&target, &choices.keys)?,
         };
         let output = match &target.output {
             profile::Output::Kernel => Output::Kernel(parts.kernel),
             profile::Output::Cmdline => Output::Cmdline(arguments.to_string()),
             profile::Output::Initramfs => Output::Initramfs(parts.initramfs),
             profile::Output::Uki => Output::Uki(parts.uki()),
-            profile::Output::Iso(iso) => Output::Iso(iso::iso(parts, iso.bootloader, &subject)),
+            profile::Output::Iso(iso) => Output::Iso(iso::iso(parts, iso, &subject)),
             profile::Output::Image(image) => Output::Disk(disk::disk(parts, image, &subject)?),
             profile::Output::Installer => {
                 return Err(Error::new(ErrorKind::Bug, "an installer was not refused"));

@@ -12,6 +12,7 @@ mod disk;
 mod iso;
 mod make;
 mod resolve;
+mod secure_boot;
 mod seed;
 
 pub use catalogue::catalogue;
@@ -20,6 +21,7 @@ pub use resolve::{Inputs, resolve};
 use crate::{
     blob::Digest,
     formats::{
+        certificate::Certificate,
         grub::Platform,
         oci::{Descriptor, Reference},
         xfs,
@@ -43,11 +45,25 @@ pub struct Choices {
     pub splash: Option<PathBuf>,
     /// The extension that tells a node of what schematic its image was made.
     pub schematic: Option<VirtualExtension>,
-    /// The [fingerprint](crate::formats::pcr::fingerprint) of the key that signs what PCR 11 will
-    /// hold, where it is to be signed.
-    pub pcr_key: Option<Digest>,
+    /// Whose signatures firmware and TPM are to trust.
+    pub keys: Keys,
     /// The one date in the image, in seconds since 1970-01-01 UTC.
     pub epoch: u64,
+}
+
+/// The public halves of the keys that sign media for Secure Boot.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// The certificate for the key that signs systemd-boot and the unified kernel image, and the
+    /// orders to enrol it.
+    pub uki: Option<Certificate>,
+    /// The [fingerprint](crate::formats::pcr::fingerprint) of the key that signs what PCR 11 will
+    /// hold.
+    pub pcr: Option<Digest>,
+    /// Microsoft's certificates to enrol into KEK beside ours, PEM or DER.
+    pub microsoft_kek: Vec<PathBuf>,
+    /// Microsoft's certificates to enrol into db beside ours, PEM or DER.
+    pub microsoft_db: Vec<PathBuf>,
 }
 
 /// Exactly what will be made.
@@ -178,6 +194,52 @@ pub struct Uki {
     /// The fingerprint of the key that signs what PCR 11 will hold, for `.pcrsig`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pcr_key: Option<Digest>,
+    /// Who signs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<SignedBy>,
+}
+
+/// The certificate for the key that signs something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedBy {
+    /// Whom it names.
+    pub subject: String,
+    /// SHA-256 of the certificate in DER.
+    pub certificate: Digest,
+}
+
+/// What an EFI system partition has for Secure Boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecureBoot {
+    /// Who signs systemd-boot.
+    pub signed_by: SignedBy,
+    /// What systemd-boot has the firmware trust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enrolment: Option<Enrolment>,
+    /// Where the certificate stands, for a person to enrol it in the firmware's menu.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_path: Option<String>,
+}
+
+/// The signed orders to set PK, KEK and db.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Enrolment {
+    /// Files of this machine: `PK.auth`, `KEK.auth`, `db.auth`.
+    Files([PathBuf; 3]),
+    /// Made, and signed by whom systemd-boot is signed by.
+    Made {
+        /// Whom the certificate in them belongs to.
+        owner: Uuid,
+        /// Microsoft's certificates in KEK beside it.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        microsoft_kek: Vec<PathBuf>,
+        /// Microsoft's certificates in db beside it.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        microsoft_db: Vec<PathBuf>,
+    },
 }
 
 /// A boot profile of a unified kernel image.
@@ -206,6 +268,9 @@ pub struct Esp {
     pub loader_conf: String,
     /// Whether there is a read-only `loader/random-seed`, so that systemd-boot writes none.
     pub random_seed: bool,
+    /// What it has for Secure Boot, if it is for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secure_boot: Option<SecureBoot>,
     /// The FAT volume serial number.
     pub volume_id: u32,
     /// Its size in bytes; none if it is as large as its content.

@@ -5,8 +5,7 @@ mod commands;
 mod exit;
 mod profile_args;
 mod render;
-#[allow(dead_code, reason = "for `build` to take up")]
-mod signer_command;
+mod signing;
 
 use clap::{Parser, error::ErrorKind};
 use cli::{Cli, Command};

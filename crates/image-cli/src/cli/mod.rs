@@ -5,9 +5,11 @@
 //! yet, which are taken, printed by `profile`, and refused by name when they are built.
 
 mod request;
+mod signing;
 mod words;
 
 pub(crate) use request::{Customization, Later, Medium, Origins, Request};
+pub(crate) use signing::Signing;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use std::{num::NonZeroUsize, path::PathBuf};
@@ -107,6 +109,8 @@ pub(crate) struct Build {
     pub(crate) request: Request,
     #[command(flatten)]
     pub(crate) origins: Origins,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
     #[command(flatten)]
     pub(crate) output: Output,
 

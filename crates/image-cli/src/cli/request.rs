@@ -100,7 +100,7 @@ pub(crate) struct Customization {
     /// Factory it is said to be from [default: the public one]
     ///
     /// Its URL stands in the medium: nodes are told by it where their schematic is known.
-    #[arg(long, value_name = "URL", requires = "schematic")]
+    #[arg(long, value_name = "URL", requires = "schematic", hide_short_help = true)]
     pub(crate) factory_url: Option<String>,
 
     /// Kernel argument to add, or -argument to take away; repeatable
@@ -116,7 +116,7 @@ pub(crate) struct Customization {
     pub(crate) embedded_config_path: Option<PathBuf>,
 
     /// Picture for the UKI to show, a BMP [default: none]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub(crate) splash: Option<PathBuf>,
 
     /// Seconds since 1970 for every date in it [default: $SOURCE_DATE_EPOCH, else 0]
@@ -155,11 +155,11 @@ pub(crate) struct Origins {
     pub(crate) initramfs: Option<PathBuf>,
 
     /// systemd-stub instead of the release's
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub(crate) sd_stub: Option<PathBuf>,
 
     /// systemd-boot instead of the release's
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub(crate) sd_boot: Option<PathBuf>,
 }
 

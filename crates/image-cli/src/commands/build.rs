@@ -5,9 +5,10 @@ use crate::{
     cli::{Build, Global},
     profile_args::{self, Asked},
     render::{Render, What},
+    signing::Signing,
 };
 use image_core::{
-    assemble::{self, Artifact, Context, Signers},
+    assemble::{self, Artifact, Context},
     blob::Scratch,
     error::{Error, ErrorKind},
     events::{Event, Observer},
@@ -22,9 +23,13 @@ use std::{
 
 /// Plans what was asked, and carries the plan out.
 pub(crate) fn run(args: &Build, global: Global, render: &dyn Render) -> anyhow::Result<()> {
-    let Build { request, origins, output, strict } = args;
+    let Build { request, origins, signing, output, strict } = args;
     let warned = Warned { warnings: AtomicUsize::new(0), render };
-    let Asked { profile, choices, sources } = profile_args::asked(request, origins, &warned)?;
+    let Asked { mut profile, mut choices, sources } =
+        profile_args::asked(request, origins, &warned)?;
+    let requests = signing.unsigned_requests.as_deref();
+    let signing = Signing::read(signing, &mut profile, &warned)?;
+    choices.keys = signing.keys();
     let inputs = plan::resolve(&profile, &choices, &sources)?;
     let plan = Plan::new(inputs, &choices)?;
     if *strict {
@@ -50,9 +55,14 @@ pub(crate) fn run(args: &Build, global: Global, render: &dyn Render) -> anyhow::
         scratch: &scratch,
         threads,
         observer: &warned,
-        signers: Signers::default(),
+        signers: signing.signers(),
     };
-    let Artifact { file_name, blob } = assemble::execute(&plan, &context)?;
+    let Artifact { file_name, blob } = match (assemble::execute(&plan, &context), requests) {
+        (Err(error), Some(dir)) if error.kind() == ErrorKind::Awaited => {
+            return ask(&signing, dir, render);
+        }
+        (made, _) => made?,
+    };
     count(*strict, warned.count())?;
     if let Some(directory) = directory {
         let path = directory.join(&file_name);
@@ -67,6 +77,15 @@ pub(crate) fn run(args: &Build, global: Global, render: &dyn Render) -> anyhow::
     }
     if output.tar_to_stdout {
         write::tar_gz_to_stdout(&blob, &file_name, choices.epoch, &scratch, threads, render)?;
+    }
+    Ok(())
+}
+
+/// Writes down what is to be signed elsewhere.
+fn ask(signing: &Signing, dir: &Path, render: &dyn Render) -> anyhow::Result<()> {
+    let _made = write::directory(dir)?;
+    for (name, content) in signing.requests() {
+        write::file(&content.into(), &name, What::File(&dir.join(&name)), render)?;
     }
     Ok(())
 }

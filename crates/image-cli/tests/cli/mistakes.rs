@@ -66,7 +66,7 @@ fn a_build_that_fails_leaves_nothing() {
     let mirror = Mirror::new();
     let dir = tempfile::tempdir().unwrap();
     for (args, code) in [
-        (&["secureboot-iso"][..], 3),
+        (&["secureboot-iso"][..], 2),
         (&["iso", "--overlay-image", "a/b:1", "--overlay-name", "c"][..], 3),
         (&["iso", "--source", "no-such-place"][..], 2),
         (&["iso", "--system-extension-image", "none/such:1"][..], 5),

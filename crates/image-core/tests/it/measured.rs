@@ -1,14 +1,17 @@
 //! Images whose measurement is signed, and what is told of it.
 
 use image_core::{
-    assemble::{self, Context, Signers},
+    assemble::{self, Context, Signers, UkiSigner},
     blob::{Blob, Scratch},
     error::Result,
     events::Silent,
     examine::{self, report::MeasuredUki},
     fake,
-    formats::pcr,
-    plan::{self, Choices, Plan},
+    formats::{
+        certificate::{self, Subject},
+        pcr,
+    },
+    plan::{self, Choices, Keys, Plan},
     signature::Signer,
     signers::{KeyType, PrivateKey},
     talos::Profile,
@@ -23,8 +26,14 @@ fn key() -> PrivateKey {
 fn build(request: &str, key: &PrivateKey, signer: Option<&dyn Signer>) -> Result<Blob> {
     let version = request.lines().find_map(|line| line.strip_prefix("version: ")).unwrap();
     let sources = fake::sources(&version.parse().unwrap()).unwrap();
-    let choices =
-        Choices { pcr_key: Some(pcr::fingerprint(key.public_key())), ..Choices::default() };
+    let subject = Subject { common_name: "tests", organization: "tests" };
+    let certificate = certificate::self_signed(&subject, 0..1 << 32, key).unwrap();
+    let keys = Keys {
+        uki: Some(certificate.clone()),
+        pcr: Some(pcr::fingerprint(key.public_key())),
+        ..Keys::default()
+    };
+    let choices = Choices { keys, ..Choices::default() };
     let profile = Profile::from_yaml(request).unwrap();
     let plan = Plan::new(plan::resolve(&profile, &choices, &sources)?, &choices)?;
     let scratch = tempfile::tempdir().unwrap();
@@ -33,7 +42,10 @@ fn build(request: &str, key: &PrivateKey, signer: Option<&dyn Signer>) -> Result
         scratch: &Scratch::new(scratch.path()),
         threads: NonZeroUsize::MIN,
         observer: &Silent,
-        signers: Signers { pcr: signer },
+        signers: Signers {
+            pcr: signer,
+            uki: Some(UkiSigner { certificate: &certificate, signer: key }),
+        },
     };
     Ok(assemble::execute(&plan, &cx)?.blob)
 }
@@ -47,13 +59,9 @@ fn measured(medium: &Blob) -> MeasuredUki {
 fn each_profile_is_signed_for_the_moment_in_which_talos_unseals() {
     let key = key();
     for (request, profiles) in [
-        ("baseProfileName: metal-uki\narch: amd64\nversion: v1.12.0", &["main"][..]),
-        ("baseProfileName: metal-uki\narch: arm64\nversion: v1.9.0", &[""]),
-        (
-            "baseProfileName: iso\narch: amd64\nversion: v1.12.0\n\
-             output: {isoOptions: {bootloader: sd-boot}}",
-            &["main", "reset"],
-        ),
+        ("baseProfileName: secureboot-metal-uki\narch: amd64\nversion: v1.12.0", &["main"][..]),
+        ("baseProfileName: secureboot-metal-uki\narch: arm64\nversion: v1.9.0", &[""]),
+        ("baseProfileName: secureboot-iso\narch: amd64\nversion: v1.12.0", &["main", "reset"]),
     ] {
         let medium = build(request, &key, Some(&key)).unwrap();
         let uki = measured(&medium);
@@ -79,7 +87,7 @@ fn each_profile_is_signed_for_the_moment_in_which_talos_unseals() {
 #[test]
 fn signatures_of_something_else_are_a_flaw() {
     let key = key();
-    let request = "baseProfileName: metal-uki\narch: amd64\nversion: v1.12.0";
+    let request = "baseProfileName: secureboot-metal-uki\narch: amd64\nversion: v1.12.0";
     let mut bytes = build(request, &key, Some(&key)).unwrap().to_vec(1 << 30).unwrap();
     let at = bytes.windows(14).position(|it| it == b"talos.platform").unwrap();
     bytes[at] = b'T';
@@ -94,7 +102,7 @@ fn signatures_of_something_else_are_a_flaw() {
 fn the_signer_has_to_have_the_key_that_was_planned() {
     let key = key();
     let other = PrivateKey::generate(KeyType::Rsa2048).unwrap();
-    let request = "baseProfileName: metal-uki\narch: amd64\nversion: v1.12.0";
+    let request = "baseProfileName: secureboot-metal-uki\narch: amd64\nversion: v1.12.0";
     let fingerprint = pcr::fingerprint(key.public_key()).hex();
     for (signer, says) in
         [(None, "nobody is here"), (Some(&other as &dyn Signer), "the signer has")]

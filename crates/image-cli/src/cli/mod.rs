@@ -8,7 +8,7 @@ mod request;
 mod signing;
 mod words;
 
-pub(crate) use request::{Customization, Later, Medium, Origins, Request};
+pub(crate) use request::{Customization, Later, Medium, Origins, Request, SecureBoot};
 pub(crate) use signing::Signing;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};

@@ -23,6 +23,8 @@ pub(crate) struct Request {
     #[command(flatten)]
     pub(crate) customization: Customization,
     #[command(flatten)]
+    pub(crate) secure_boot: SecureBoot,
+    #[command(flatten)]
     pub(crate) later: Later,
 }
 
@@ -189,7 +191,12 @@ pub(crate) struct Later {
     /// What the overlay's installer is told: key=value, key=@FILE or @FILE.yaml; repeatable
     #[arg(long, value_name = "OPTION", hide_short_help = true)]
     pub(crate) overlay_option: Vec<String>,
+}
 
+/// The imager's flags for Secure Boot.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Secure Boot")]
+pub(crate) struct SecureBoot {
     /// Enrol Microsoft's certificates too
     #[arg(long, hide_short_help = true)]
     pub(crate) secureboot_include_well_known_certs: bool,

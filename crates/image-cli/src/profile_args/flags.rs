@@ -1,7 +1,7 @@
 //! Flags, laid over a profile.
 
 use super::{input_error, named, set};
-use crate::cli::{Customization, Later, Medium, Origins, Request};
+use crate::cli::{Customization, Later, Medium, Origins, Request, SecureBoot};
 use anyhow::Context;
 use image_core::{
     error::Error,
@@ -130,7 +130,7 @@ fn utf8<'a>(flag: &str, path: &'a Path) -> anyhow::Result<&'a str> {
     Ok(path.to_str().ok_or_else(|| input_error(what()))?)
 }
 
-/// The imager's flags for installers, overlays and Secure Boot.
+/// The imager's flags for installers and overlays.
 pub(super) fn later(profile: &mut Profile, flags: &Later) -> anyhow::Result<()> {
     let force_insecure = flags.insecure;
     let image =
@@ -148,6 +148,12 @@ pub(super) fn later(profile: &mut Profile, flags: &Later) -> anyhow::Result<()> 
             extension.force_insecure = !extension.image_ref.is_empty();
         }
     }
+    overlay(profile, flags)
+}
+
+/// The imager's flags for Secure Boot.
+pub(super) fn secure_boot(profile: &mut Profile, flags: &SecureBoot) -> anyhow::Result<()> {
+    let input = &mut profile.input;
     if flags.secureboot_include_well_known_certs {
         input.secure_boot.get_or_insert_default().include_well_known_certs = true;
     }
@@ -169,7 +175,7 @@ pub(super) fn later(profile: &mut Profile, flags: &Later) -> anyhow::Result<()> 
             set(place, "--secureboot-enroll-keys", Some(keys))?;
         }
     }
-    overlay(profile, flags)
+    Ok(())
 }
 
 /// The overlay of a single-board computer, and what its installer is told.

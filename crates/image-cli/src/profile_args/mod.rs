@@ -53,6 +53,7 @@ pub(crate) fn asked(
     profile.input.system_extensions.extend(extensions);
     flags::disk(&mut profile, &request.medium)?;
     flags::boot_assets(&mut profile, origins)?;
+    flags::secure_boot(&mut profile, &request.secure_boot)?;
     flags::later(&mut profile, &request.later)?;
     Ok(Asked { profile, choices, sources })
 }

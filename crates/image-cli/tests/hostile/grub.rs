@@ -3,6 +3,9 @@
 use super::*;
 use image_core::formats::grub::{self, Platform};
 
+/// What is done to a release.
+type Edit<'a> = &'a dyn Fn(&mut Tree);
+
 #[test]
 fn releases_whose_grub_starts_nothing() {
     let rig = Rig::new();
@@ -19,7 +22,6 @@ fn releases_whose_grub_starts_nothing() {
             state.to_be_bytes()[0]
         })
     };
-    type Edit<'a> = &'a dyn Fn(&mut Tree);
     let rows: [(&str, Edit<'_>, i32, &[&str]); 11] = [
         ("kernel", &|tree| tree.remove(&pc("kernel.img")), 5, &["/kernel.img: it is missing"]),
         ("list", &|tree| tree.remove(&pc("moddep.lst")), 5, &["/moddep.lst: it is missing"]),

@@ -129,6 +129,29 @@ pub fn image(name: &str, tree: &Tree, archs: &[Arch], encoding: Encoding) -> Res
     Ok(oci::Named { names: vec![format!("{REGISTRY}/{name}")], images })
 }
 
+/// A base installer of two layers: a program, and below what it installs, which an installer
+/// image replaces.
+fn base_installer(name: &str) -> Result<oci::Named> {
+    let mut spool = Spool::new(&Scratch::new(""));
+    let mut images = Vec::new();
+    for arch in Arch::ALL {
+        let layers =
+            [("usr/bin/installer".to_owned(), 0o755), (BootAsset::Kernel.path(arch), 0o644)].map(
+                |(path, mode)| {
+                    let mut tree = Tree::new();
+                    tree.insert(TreePath::new(&path)?, Node::file("an old one\n", mode));
+                    Ok(oci::layer(&tree, Encoding::Gzip, 0, &mut spool)?)
+                },
+            );
+        let layers = layers.into_iter().collect::<Result<_>>()?;
+        let config = serde_json::json!({ "config": { "Entrypoint": ["/usr/bin/installer"] } });
+        let config = config.as_object().cloned().unwrap_or_default();
+        let platform = Platform::new("linux", arch.name());
+        images.push(oci::image(&platform, &config, layers, BTreeMap::new())?);
+    }
+    Ok(oci::Named { names: vec![format!("{REGISTRY}/{name}")], images })
+}
+
 /// The tree of a catalogue's image that lists `extensions`, each with its description.
 pub fn catalogue(extensions: &[oci::Named]) -> Result<Tree> {
     let layout = oci::layout(extensions)?;
@@ -151,8 +174,9 @@ pub fn catalogue(extensions: &[oci::Named]) -> Result<Tree> {
     Ok(tree)
 }
 
-/// What a site would have mirrored: the release of `version`, `siderolabs/intel-ucode:20251111`
-/// and `siderolabs/hello:1.0.0`, for both architectures, and the catalogue of these two.
+/// What a site would have mirrored: the release of `version`, the base of its installers,
+/// `siderolabs/intel-ucode:20251111` and `siderolabs/hello:1.0.0`, for both architectures, and the
+/// catalogue of these two.
 pub fn images(version: &TalosVersion) -> Result<Vec<oci::Named>> {
     let update = format!("{}/intel-ucode/06-55-04", firmware_dir(version));
     let update = [(update.as_str(), microcode(0x0005_0654, 0x0200_7006))];
@@ -177,6 +201,7 @@ pub fn images(version: &TalosVersion) -> Result<Vec<oci::Named>> {
     // Of what is for no machine in particular a mirror may keep one platform's.
     let listing = catalogue(&extensions)?;
     images.push(image(&named(release::EXTENSIONS), &listing, &[Arch::Amd64], Encoding::Gzip)?);
+    images.push(base_installer(&named(release::installer_repository(version)))?);
     images.extend(extensions);
     Ok(images)
 }

@@ -4,6 +4,7 @@
 
 mod archives;
 mod grub;
+mod installer;
 mod keys;
 mod modules;
 mod sections;

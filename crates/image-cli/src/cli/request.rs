@@ -44,7 +44,7 @@ pub(crate) struct Medium {
     #[arg(long, value_parser = words::platforms(), hide_possible_values = true)]
     pub(crate) platform: Option<String>,
 
-    /// Kind of output: iso, image, uki, kernel, initramfs, cmdline
+    /// Kind of output: iso, image, uki, installer, kernel, initramfs, cmdline
     #[arg(long, value_name = "KIND", value_parser = words::output_kinds(), hide_possible_values = true)]
     pub(crate) output_kind: Option<String>,
 
@@ -175,6 +175,10 @@ pub(crate) struct Later {
     /// Installer image to start from
     #[arg(long, value_name = "REF", hide_short_help = true)]
     pub(crate) base_installer_image: Option<String>,
+
+    /// Form of the installer image: docker-archive or oci-archive [default: docker-archive]
+    #[arg(long, value_name = "FORMAT", value_parser = ["docker-archive", "oci-archive"], hide_possible_values = true, hide_short_help = true)]
+    pub(crate) container_format: Option<String>,
 
     /// Container images to carry along: an image, or an OCI layout
     #[arg(long, value_name = "REF|DIR", hide_short_help = true)]

@@ -5,7 +5,7 @@ use crate::cli::{Customization, Later, Medium, Origins, Request, SecureBoot};
 use anyhow::Context;
 use image_core::{
     error::Error,
-    plan::Choices,
+    plan::{Choices, ContainerFormat},
     talos::{
         Arch, MachineConfig, Profile,
         profile::{ContainerAsset, OutputKind, Overlay},
@@ -19,10 +19,13 @@ pub(super) fn choices(request: &Request, origins: &Origins) -> anyhow::Result<Ch
     set(&mut release_image, "--release-image", origins.release_image.as_ref())?;
     let Customization { splash, epoch, .. } = &request.customization;
     splash.as_deref().map(|path| utf8("--splash", path)).transpose()?;
+    let container = request.later.container_format.as_deref();
+    let container = ContainerFormat::ALL.into_iter().find(|it| Some(it.name()) == container);
     Ok(Choices {
         release_image,
         splash: splash.clone(),
         epoch: epoch.unwrap_or(0),
+        container_format: container.unwrap_or_default(),
         ..Choices::default()
     })
 }

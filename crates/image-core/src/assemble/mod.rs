@@ -7,6 +7,7 @@ mod esp;
 mod extensions;
 mod grub;
 mod initramfs;
+mod installer;
 mod iso;
 mod modules;
 mod secure_boot;
@@ -84,6 +85,7 @@ pub fn execute(plan: &Plan, cx: &Context<'_>) -> Result<Artifact> {
         Output::Uki(uki) => uki::assemble(uki, 1, plan, &assets, cx)?.blob,
         Output::Iso(iso) => iso::assemble(iso, plan, &assets, cx)?,
         Output::Disk(disk) => disk::assemble(disk, plan, &assets, cx)?,
+        Output::Installer(installer) => installer::assemble(installer, plan, &assets, cx)?,
     };
     Ok(Artifact { file_name: plan.file_name.clone(), blob })
 }

@@ -1,7 +1,7 @@
 //! File formats, one noun a file, each by its public specification. Nothing here knows Talos.
 
 pub(crate) mod base64;
-mod calendar;
+pub(crate) mod calendar;
 mod der;
 mod error;
 mod pipeline;

@@ -110,9 +110,6 @@ fn check_signers(assets: &SecureBootAssets) -> Result<()> {
 fn check_form(target: &Target) -> Result<()> {
     let packing = target.out_format;
     let disk = match &target.output {
-        profile::Output::Installer => {
-            return unsupported("the installer image is not supported yet");
-        }
         profile::Output::Image(disk) if disk.format != DiskFormat::Raw => Some(disk.format),
         _ => None,
     };

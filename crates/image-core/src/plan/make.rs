@@ -1,8 +1,9 @@
 //! The plan of what was decided and found.
 
 use super::{
-    Asset, Boot, Choices, Disk, Extension, ExtensionSource, Grub, GrubCore, Initramfs, Inputs, Iso,
-    Output, Plan, Uki, boot::Parts, decide::Decision, disk, iso, secure_boot,
+    Asset, Boot, Choices, Disk, Extension, ExtensionSource, Grub, GrubCore, Initramfs, Inputs,
+    Installer, InstallerBoot, Iso, Output, Plan, Uki, boot::Parts, decide::Decision, disk,
+    installer, iso, secure_boot,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -19,8 +20,17 @@ impl Plan {
     /// # Errors
     /// The request has no form on a disk: its partitions do not fit, say.
     pub fn new(inputs: Inputs, choices: &Choices) -> Result<Self> {
-        let Inputs { decision, release, kernel, initramfs, sd_stub, sd_boot, extensions, splash } =
-            inputs;
+        let Inputs {
+            decision,
+            release,
+            kernel,
+            initramfs,
+            sd_stub,
+            sd_boot,
+            extensions,
+            splash,
+            base_installer,
+        } = inputs;
         let Decision { target, mut warnings } = decision;
         let arguments = kernel_args(&target, &[]);
         let made = |extension: &Extension| matches!(extension.source, ExtensionSource::Virtual(_));
@@ -49,7 +59,9 @@ impl Plan {
             profile::Output::Iso(iso) => Output::Iso(iso::iso(parts, iso, &subject)),
             profile::Output::Image(image) => Output::Disk(disk::disk(parts, image, &subject)?),
             profile::Output::Installer => {
-                return Err(Error::new(ErrorKind::Bug, "an installer was not refused"));
+                let base = base_installer
+                    .ok_or_else(|| Error::new(ErrorKind::Bug, "no base installer was found"))?;
+                Output::Installer(installer::installer(parts, base, choices.container_format))
             }
         };
         let mut lines = output.cmdlines();
@@ -86,6 +98,18 @@ impl Plan {
             Output::Cmdline(_) => vec![],
             Output::Initramfs(initramfs) => of_initramfs(initramfs),
             Output::Uki(uki) => of_uki(uki),
+            Output::Installer(Installer { boot, .. }) => match boot {
+                InstallerBoot::SdBoot { uki, boot_manager, .. } => {
+                    let mut assets = of_uki(uki);
+                    assets.push(boot_manager);
+                    assets
+                }
+                InstallerBoot::Grub { kernel, initramfs, .. } => {
+                    let mut assets = of_initramfs(initramfs);
+                    assets.push(kernel);
+                    assets
+                }
+            },
             Output::Iso(Iso { boot, .. }) | Output::Disk(Disk { boot, .. }) => match boot {
                 Boot::SdBoot { uki, esp } | Boot::DualBoot { uki, esp, .. } => {
                     let mut assets = of_uki(uki);
@@ -132,7 +156,11 @@ impl Output {
     fn cmdlines(&self) -> Vec<String> {
         match (self, self.boot()) {
             (Self::Cmdline(cmdline), _) => vec![cmdline.clone()],
-            (Self::Uki(uki), _)
+            (
+                Self::Uki(uki)
+                | Self::Installer(Installer { boot: InstallerBoot::SdBoot { uki, .. }, .. }),
+                _,
+            )
             | (_, Some(Boot::SdBoot { uki, .. } | Boot::DualBoot { uki, .. })) => {
                 let more = uki.profiles.iter().map(|profile| profile.cmdline.clone());
                 more.chain([uki.cmdline.clone()]).collect()

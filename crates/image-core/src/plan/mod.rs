@@ -9,6 +9,7 @@ mod boot;
 mod catalogue;
 mod decide;
 mod disk;
+mod installer;
 mod iso;
 mod make;
 mod resolve;
@@ -47,6 +48,8 @@ pub struct Choices {
     pub schematic: Option<VirtualExtension>,
     /// Whose signatures firmware and TPM are to trust.
     pub keys: Keys,
+    /// How an installer is packed.
+    pub container_format: ContainerFormat,
     /// The one date in the image, in seconds since 1970-01-01 UTC.
     pub epoch: u64,
 }
@@ -127,6 +130,8 @@ pub enum Output {
     Iso(Iso),
     /// A GPT disk.
     Disk(Disk),
+    /// A container image that installs Talos.
+    Installer(Installer),
 }
 
 /// The initramfs: the release's, and what extensions add.
@@ -396,6 +401,92 @@ pub struct BootVolume {
     pub features: xfs::Kernel,
     /// Its size in bytes.
     pub size: u64,
+}
+
+/// A container image that installs Talos: a base image, and what it installs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Installer {
+    /// The image below.
+    pub base: BaseInstaller,
+    /// What it installs.
+    pub boot: InstallerBoot,
+    /// How the image is packed into one file.
+    #[serde(serialize_with = "as_text")]
+    pub format: ContainerFormat,
+}
+
+/// The image an installer starts from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaseInstaller {
+    /// The name it was asked for by, which the installer has too.
+    pub name: String,
+    /// The image, with the layers that are taken over.
+    #[serde(flatten)]
+    pub image: Image,
+    /// Its configuration.
+    pub config: Descriptor,
+    /// The directory of an OCI layout of its own, where it is not among the sources.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<PathBuf>,
+}
+
+/// What an installer installs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "bootloader")]
+pub enum InstallerBoot {
+    /// systemd-boot and a unified kernel image.
+    SdBoot {
+        /// The unified kernel image.
+        uki: Uki,
+        /// Where it stands in the container.
+        uki_path: String,
+        /// systemd-boot.
+        boot_manager: Asset,
+        /// Where it stands in the container.
+        boot_manager_path: String,
+    },
+    /// What GRUB starts; the base image has GRUB itself.
+    Grub {
+        /// The kernel.
+        kernel: Asset,
+        /// Where it stands in the container.
+        kernel_path: String,
+        /// The initramfs.
+        initramfs: Initramfs,
+        /// Where it stands in the container.
+        initramfs_path: String,
+    },
+}
+
+/// How a container image is packed into one file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContainerFormat {
+    /// As `docker save` writes it.
+    #[default]
+    DockerArchive,
+    /// A tar of an OCI image layout.
+    OciArchive,
+}
+
+impl ContainerFormat {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::DockerArchive, Self::OciArchive];
+
+    /// Its name, which is skopeo's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DockerArchive => "docker-archive",
+            Self::OciArchive => "oci-archive",
+        }
+    }
+}
+
+impl std::fmt::Display for ContainerFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A disk that Talos boots from.

@@ -1,7 +1,7 @@
 //! Looking the inputs up: beside the catalogue the only place that sees a tag.
 
 use super::{
-    Asset, Choices, Extension, ExtensionSource, Image,
+    Asset, BaseInstaller, Choices, Extension, ExtensionSource, Image,
     decide::{self, Decision},
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     formats::oci::{Platform, Reference},
     sources::{self, Set},
     talos::{
-        Arch, Profile,
+        Arch, Profile, Quirk,
         extension::{VirtualExtension, embedded_config},
         profile::{Bootloader, ContainerAsset, Output, Target},
         release::{self, BootAsset},
@@ -32,6 +32,7 @@ pub struct Inputs {
     pub(super) sd_boot: Asset,
     pub(super) extensions: Vec<Extension>,
     pub(super) splash: Option<PathBuf>,
+    pub(super) base_installer: Option<BaseInstaller>,
 }
 
 /// Decides what `profile` leaves open and finds the images it names.
@@ -42,7 +43,8 @@ pub struct Inputs {
 pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<Inputs> {
     let decision = decide::decide(profile)?;
     let target = &decision.target;
-    let needed = needed(&target.output);
+    let needed =
+        needed(&target.output, target.secure_boot || target.version.has(Quirk::SdBootForUefi));
     let platform = Platform::new("linux", target.arch.name());
 
     let mut from_release = false;
@@ -83,6 +85,10 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
         let config = (!config.is_empty()).then(|| embedded_config(config));
         extensions.extend(choices.schematic.clone().into_iter().chain(config).map(virtual_one));
     }
+    let base_installer = matches!(target.output, Output::Installer)
+        .then(|| base_installer(target, &platform, sources))
+        .transpose()
+        .during(|| "looking for the installer image to start from".to_owned())?;
     if let Some(splash) = &choices.splash {
         present(&splash.to_string_lossy(), "the splash picture")?;
     }
@@ -94,12 +100,13 @@ pub fn resolve(profile: &Profile, choices: &Choices, sources: &Set) -> Result<In
         sd_boot,
         extensions,
         splash: choices.splash.clone(),
+        base_installer,
         decision,
     })
 }
 
-/// The boot assets an output is made of.
-fn needed(output: &Output) -> &'static [BootAsset] {
+/// The boot assets an output is made of; an installer of a unified kernel image if it `has_uki`.
+fn needed(output: &Output, has_uki: bool) -> &'static [BootAsset] {
     use BootAsset::{Initramfs, Kernel, SdBoot, SdStub};
     match output {
         Output::Kernel => &[Kernel],
@@ -109,6 +116,7 @@ fn needed(output: &Output) -> &'static [BootAsset] {
         Output::Image(_) | Output::Iso(_) if bootloader(output) == Some(Bootloader::Grub) => {
             &[Kernel, Initramfs]
         }
+        Output::Installer if !has_uki => &[Kernel, Initramfs],
         Output::Iso(_) | Output::Image(_) | Output::Installer => {
             &[Kernel, Initramfs, SdStub, SdBoot]
         }
@@ -164,6 +172,40 @@ fn extension(asset: &ContainerAsset, platform: &Platform, sources: &Set) -> Resu
     Ok(Extension { name: image_ref.clone(), source: ExtensionSource::Image(pinned(image)) })
 }
 
+/// The image an installer starts from. Installers of Talos 1.5 and later have two layers, of which
+/// the upper one is what they install, so that it can be replaced.
+fn base_installer(target: &Target, platform: &Platform, sources: &Set) -> Result<BaseInstaller> {
+    let repository = release::installer_repository(&target.version);
+    let usual = ContainerAsset::reference(release::reference(repository, &target.version));
+    let asked = &target.input.base_installer;
+    let ContainerAsset { image_ref, tarball_path, oci_path, .. } =
+        if asked.is_unset() { &usual } else { asked };
+    if !tarball_path.is_empty() {
+        let what = "a base installer as a tarball of its files has no configuration: give the \
+                    image by imageRef or ociPath";
+        return Err(Error::new(ErrorKind::Input, what));
+    }
+    let (name, found) = if oci_path.is_empty() {
+        let reference: Reference =
+            image_ref.parse().map_err(|error| Error::new(ErrorKind::Input, format!("{error}")))?;
+        (image_ref, sources.get(&reference, platform)?)
+    } else {
+        (oci_path, only_image(oci_path, platform)?)
+    };
+    if found.platform.as_ref().is_some_and(|found| !found.serves(platform)) {
+        let what = format!("{name} is not for {platform}: take the image that is");
+        return Err(Error::new(ErrorKind::Input, what));
+    }
+    let config = found.manifest.config.clone();
+    let mut image = pinned(found);
+    if image.layers.len() == 2 {
+        image.layers.truncate(1);
+    }
+    let layout = (!oci_path.is_empty()).then(|| oci_path.into());
+    let name = if image_ref.is_empty() { image.reference.to_string() } else { image_ref.clone() };
+    Ok(BaseInstaller { name, image, config, layout })
+}
+
 fn virtual_one(extension: VirtualExtension) -> Extension {
     let name = extension.metadata.name.clone();
     Extension { name, source: ExtensionSource::Virtual(extension) }
@@ -171,6 +213,13 @@ fn virtual_one(extension: VirtualExtension) -> Extension {
 
 /// An OCI layout that holds one image, which needs no name.
 fn extension_layout(path: &str, platform: &Platform) -> Result<Extension> {
+    let image = only_image(path, platform)?;
+    let source = ExtensionSource::Layout { path: path.into(), image: pinned(image) };
+    Ok(Extension { name: path.to_owned(), source })
+}
+
+/// The one image of an OCI layout.
+fn only_image(path: &str, platform: &Platform) -> Result<sources::Image> {
     let layout = sources::open(&format!("oci:{path}"))?;
     let mut names = layout.names();
     let name = match (names.pop(), names.as_slice()) {
@@ -187,9 +236,7 @@ fn extension_layout(path: &str, platform: &Platform) -> Result<Extension> {
     };
     let reference: Reference =
         name.parse().map_err(|error| Error::new(ErrorKind::Source, format!("{error}")))?;
-    let image = Set::new(vec![layout]).get(&reference, platform)?;
-    let source = ExtensionSource::Layout { path: path.into(), image: pinned(image) };
-    Ok(Extension { name: path.to_owned(), source })
+    Ok(Set::new(vec![layout]).get(&reference, platform)?)
 }
 
 fn pinned(image: sources::Image) -> Image {

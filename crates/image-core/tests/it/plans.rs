@@ -13,7 +13,7 @@ use image_core::{
         extension::{Metadata, VirtualExtension},
         release::BootAsset,
     },
-    tree::{Node, TreePath},
+    tree::{Node, Tree, TreePath},
 };
 use std::{fs, path::Path, sync::Arc};
 
@@ -33,6 +33,11 @@ fn sources() -> Set {
     }
     for version in ["v1.7.0", "v1.9.0", "v1.11.0", "v1.12.0"] {
         images.push(plain(&format!("siderolabs/imager:{version}"), release.clone()));
+    }
+    for name in ["siderolabs/installer-base:v1.11.0", "siderolabs/installer:v1.9.0"] {
+        let mut tree = Tree::new();
+        tree.insert(TreePath::new("usr/bin/installer").unwrap(), Node::file("", 0o755));
+        images.push(plain(name, tree));
     }
     Set::new(vec![Arc::new(Layout::tree("oci:mirror", oci::layout(&images).unwrap()).unwrap())])
 }
@@ -93,6 +98,8 @@ fn every_plan_is_the_one_agreed_on() {
         ("metal-dual-boot", base("metal", "amd64", "v1.11.0", &format!("{raw}\n{meta}"))),
         ("metal-grub-1.7", base("metal", "amd64", "v1.7.0", raw)),
         ("metal-grub-arm64", base("metal", "arm64", "v1.9.0", raw)),
+        ("installer", base("installer", "amd64", "v1.11.0", "")),
+        ("installer-1.9", base("installer", "amd64", "v1.9.0", "")),
         ("uki", base("metal-uki", "amd64", "v1.11.0", "")),
         ("uki-1.9", base("metal-uki", "amd64", "v1.9.0", "")),
         ("uki-schematic", base("metal-uki", "arm64", "v1.12.0", "")),
@@ -161,7 +168,6 @@ fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
             "the partitions need 1263534080 bytes and the disk has 1000000000: ask for \
              --disk-size 1263534080 or more",
         ),
-        ("installer", "1.11.0", "", Unsupported, "the installer image is not supported yet"),
     ] {
         let request = format!(
             "baseProfileName: {base}\narch: amd64\nversion: {version}\noutput: {{{output}}}"

@@ -44,7 +44,7 @@ pub(crate) struct Medium {
     #[arg(long, value_parser = words::platforms(), hide_possible_values = true)]
     pub(crate) platform: Option<String>,
 
-    /// Kind of output: iso, image, uki, installer, kernel, initramfs, cmdline
+    /// iso, image, uki, installer, kernel, initramfs or cmdline
     #[arg(long, value_name = "KIND", value_parser = words::output_kinds(), hide_possible_values = true)]
     pub(crate) output_kind: Option<String>,
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Secure Boot")]
 pub(crate) struct Signing {
-    /// Folder with the keys, as `talos-image keys` writes it (other signers: see the manual)
+    /// Folder with the keys, as `talos-image keys` writes it (more: the manual)
     ///
     /// Each file of it can be named by itself too. With PK.auth, KEK.auth and db.auth in it these
     /// are enrolled; else such are made of the certificate.

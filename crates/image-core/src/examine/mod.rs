@@ -1,7 +1,7 @@
 //! The way back: opens any medium and says what is in it.
 //!
-//! [`Medium::open`] tells what a file is and reads its structure; [`inspect`] describes it as
-//! plain data, [`measured`] says what a TPM holds after it booted, [`parts`] gives its pieces.
+//! [`Medium::open`] tells what a file is and reads its structure; [`inspect`] and [`describe`]
+//! say what is in it as plain data, [`measured`] says what a TPM holds after it booted, [`parts`] gives its pieces.
 //! Nothing is unpacked; pieces are ranges of the file.
 
 mod identify;
@@ -26,13 +26,21 @@ use report::Report;
 /// It is none of the media this crate writes, or it is damaged where its structure begins: where
 /// and how. What is damaged inside a disk or an ISO is among its flaws.
 pub fn inspect(file: &Blob) -> Result<Report> {
-    let medium = match Medium::open(file)? {
+    let medium = describe(file)?;
+    Ok(Report { size: file.len(), digest: file.digest()?, medium })
+}
+
+/// The same without the digest of the whole, which for a disk is mostly one of nothing.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn describe(file: &Blob) -> Result<report::Medium> {
+    Ok(match Medium::open(file)? {
         Medium::Disk(disk) => report::Medium::Disk(volume::disk(file, &disk)?),
         Medium::Iso(iso) => report::Medium::Iso(volume::iso(file, &iso)?),
         Medium::Uki(contents) => report::Medium::Uki(Box::new(uki::describe(&contents)?)),
         Medium::Kernel(kernel) => report::Medium::Kernel(uki::kernel(&kernel, file.len())),
         Medium::Initramfs => report::Medium::Initramfs(initramfs::describe(file)?),
         Medium::Cmdline(cmdline) => report::Medium::Cmdline { cmdline },
-    };
-    Ok(Report { size: file.len(), digest: file.digest()?, medium })
+    })
 }

@@ -283,7 +283,7 @@ fn an_iso_whose_grub_is_damaged_is_told_so() {
 fn disks() {
     for (arch, sector) in [(Arch::Amd64, 512), (Arch::Arm64, 4096)] {
         let medium = disk(arch, sector);
-        let Medium::Disk(disk) = examine::inspect(&medium).unwrap().medium else { panic!() };
+        let Medium::Disk(disk) = examine::describe(&medium).unwrap() else { panic!() };
         assert_eq!((disk.sector_size, disk.flaws.len()), (sector, 0));
         let labels: Vec<_> = disk.partitions.iter().map(|it| it.label.as_str()).collect();
         assert_eq!(labels, ["EFI", "META"]);
@@ -317,7 +317,7 @@ fn disks_with_grub() {
         (Arch::Arm64, "v1.9.0", "", &["EFI", "BIOS", "BOOT", "META"]),
     ] {
         let medium = metal(arch, version, options);
-        let Medium::Disk(disk) = examine::inspect(&medium).unwrap().medium else { panic!() };
+        let Medium::Disk(disk) = examine::describe(&medium).unwrap() else { panic!() };
         assert_eq!(disk.flaws, [""; 0]);
         let found: Vec<_> = disk.partitions.iter().map(|it| it.label.as_str()).collect();
         assert_eq!(found, labels, "{version}");
@@ -378,7 +378,7 @@ fn disks_with_grub() {
 fn damage_to_grub_hides_nothing_else() {
     let request = "baseProfileName: metal\narch: amd64\noutput: {outFormat: raw}";
     let whole = build_of("v1.9.0", request, &Choices::default());
-    let Medium::Disk(sound) = examine::inspect(&whole).unwrap().medium else { panic!() };
+    let Medium::Disk(sound) = examine::describe(&whole).unwrap() else { panic!() };
     assert_eq!(sound.flaws, [""; 0]);
     let [efi, bios, boot, ..] = &sound.partitions[..] else { panic!() };
     let find = |from: u64, text: &[u8]| {
@@ -408,7 +408,7 @@ fn damage_to_grub_hides_nothing_else() {
     ];
     for (at, new, says) in cases {
         let disk = with_bytes(&whole, at, new);
-        let Medium::Disk(found) = examine::inspect(&disk).unwrap().medium else { panic!() };
+        let Medium::Disk(found) = examine::describe(&disk).unwrap() else { panic!() };
         assert!(
             matches!(&found.flaws[..], [flaw] if flaw.contains(says)),
             "{says}: {:?}",
@@ -449,7 +449,7 @@ fn damage_to_grub_hides_nothing_else() {
             assert!(taken.parts.iter().any(|it| it.name == format!("partitions/{label}")));
         }
         if round < 4 {
-            let Medium::Disk(found) = examine::inspect(&disk).unwrap().medium else { panic!() };
+            let Medium::Disk(found) = examine::describe(&disk).unwrap() else { panic!() };
             assert_eq!(found.partitions.len(), 4);
         }
     }
@@ -689,7 +689,7 @@ fn versions_before_systemd_boot() {
     let medium = metal("v1.9.0", "kind: uki, outFormat: raw");
     assert!(!parts(&medium).keys().any(|name| name.starts_with("profiles/")));
     let medium = metal("v1.7.0", "outFormat: raw, imageOptions: {bootloader: sd-boot}");
-    let Medium::Disk(disk) = examine::inspect(&medium).unwrap().medium else { panic!() };
+    let Medium::Disk(disk) = examine::describe(&medium).unwrap() else { panic!() };
     let partitions: Vec<_> =
         disk.partitions.iter().map(|it| (it.label.as_str(), it.size >> 20)).collect();
     let expected = [("EFI", 1101), ("META", 1), ("STATE", 100), ("EPHEMERAL", 42)];

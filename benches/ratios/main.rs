@@ -133,28 +133,41 @@ impl Bench {
         measure::run(command.stdout(Stdio::null()))
     }
 
-    /// Boot assets as files, no extension, against one copy of the same bytes.
+    /// Boot assets as files, no extension, against one copy of the same bytes: an ISO that boots
+    /// through systemd-boot alone, the one made by default, with GRUB beside it, and a disk.
     fn files(&self, table: &mut Table) -> Result<()> {
+        let sd_boot = ["--bootloader", "sd-boot"];
+        let (iso, disk) = ([&["iso"], &sd_boot[..]].concat(), [&DISK, &sd_boot[..]].concat());
         for (size, name, repetitions) in [(100 << 20, "100 MB", 7), (1000 << 20, "1 GB", 3)] {
-            let iso = format!("ISO from files, {name}");
-            let disk = format!("disk from files, {name}");
-            if !self.wants(&iso) && !self.wants(&disk) {
+            let whats =
+                ["ISO", "hybrid ISO", "disk"].map(|what| format!("{what} from files, {name}"));
+            if !whats.iter().any(|what| self.wants(what)) {
                 continue;
             }
-            eprintln!("{iso}; {disk}");
+            eprintln!("{}", whats.join("; "));
             let files = self.inputs.files(size)?;
             let payload = self.inputs.payload(&files, 1)?;
             let copy = self.inputs.dir().join("copy");
-            let [isos, disks, copies] = alternate(repetitions, |which| match which {
-                0 => self.build(&["iso"], &files.args()),
-                1 => self.build(&DISK, &files.args()),
-                _ => dd(&payload, &copy),
-            })?;
-            for (what, runs, args) in [(iso, isos, &["iso"][..]), (disk, disks, &DISK)] {
-                table.time(&what, runs.median(), copies.median(), "dd conv=fsync", 2.0);
-                table.peak(&what, runs.peak(), PEAK);
-                self.build(args, &files.args())?;
-                self.inspect(&what, table)?;
+            let with_grub = [files.args(), self.inputs.grub()?].concat();
+            let requests =
+                [(&iso[..], files.args()), (&["iso"], with_grub), (&disk[..], files.args())];
+            let build = |(args, from): &(&[&str], Vec<OsString>)| {
+                self.build_of(inputs::VERSION, args, from)
+            };
+            let [isos, hybrids, disks, copies] =
+                alternate(repetitions, |which| match requests.get(which) {
+                    Some(request) => build(request),
+                    None => dd(&payload, &copy),
+                })?;
+            for ((what, runs), request) in whats.iter().zip([isos, hybrids, disks]).zip(&requests) {
+                table.time(what, runs.median(), copies.median(), "dd conv=fsync", 2.0);
+                table.peak(what, runs.peak(), PEAK);
+                build(request)?;
+                if request.0.starts_with(&["iso"]) {
+                    let [ours, theirs] = [&self.made()?, &payload].map(|path| len(path));
+                    table.size(what, ours?, theirs?, "kernel and initramfs, once", 1.05);
+                }
+                self.inspect(what, table)?;
             }
             measure::remove(&payload)?;
             measure::remove(&copy)?;
@@ -259,14 +272,17 @@ impl Bench {
         Ok(())
     }
 
-    /// The peak of looking into what was built last.
+    /// The medium that was built last.
+    fn made(&self) -> Result<PathBuf> {
+        let entry = fs::read_dir(self.inputs.output())?.next().context("nothing was built")?;
+        Ok(entry?.path())
+    }
+
+    /// The peak of looking into it.
     fn inspect(&self, what: &str, table: &mut Table) -> Result<()> {
-        for entry in fs::read_dir(self.inputs.output())? {
-            let path = entry?.path();
-            let run =
-                measure::run(self.talos_image(&["inspect"]).arg(&path).stdout(Stdio::null()))?;
-            table.peak(&format!("inspect {what}"), run.peak, PEAK);
-        }
+        let mut inspect = self.talos_image(&["inspect"]);
+        let run = measure::run(inspect.arg(self.made()?).stdout(Stdio::null()))?;
+        table.peak(&format!("inspect {what}"), run.peak, PEAK);
         Ok(())
     }
 
@@ -286,10 +302,13 @@ impl Bench {
             _ => mksquashfs(&folder, &their_file),
         })?;
         table.time(what, ours.median(), theirs.median(), "mksquashfs", 1.0);
-        let len = |path: &Path| anyhow::Ok(fs::metadata(path)?.len());
         table.size(what, len(&our_file)?, len(&their_file)?, "mksquashfs", 1.01);
         Ok(())
     }
+}
+
+fn len(path: &Path) -> Result<u64> {
+    Ok(fs::metadata(path)?.len())
 }
 
 fn dd(from: &Path, to: &Path) -> Result<Run> {

@@ -159,6 +159,10 @@ fn an_iso_s_files_are_read_by_xorriso_and_lie_in_the_uki() {
         assert!(initramfs == fs::read(&media().initramfs).unwrap(), "not the initramfs");
         let config = fs::read_to_string(out.join("boot/grub/grub.cfg")).unwrap();
         assert_eq!(config.matches("menuentry").count(), 2);
+        // GRUB, the ESP's own structures and systemd-boot take about the same whatever is started.
+        let (len, payload) =
+            (fs::metadata(iso).unwrap().len(), (kernel.len() + initramfs.len()) as u64);
+        assert!(len < payload + 3 * MIB, "{} has {len} bytes for {payload}", iso.display());
     }
     let [_, dual, _] = &media().isos;
     let lines = text(

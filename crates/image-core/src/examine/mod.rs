@@ -1,7 +1,8 @@
 //! The way back: opens any medium and says what is in it.
 //!
 //! [`Medium::open`] tells what a file is and reads its structure; [`inspect`] and [`describe`]
-//! say what is in it as plain data, [`measured`] says what a TPM holds after it booted, [`parts`] gives its pieces.
+//! say what is in it as plain data, [`measured`] says what a TPM holds after it booted, [`parts`]
+//! gives its pieces.
 //! Nothing is unpacked; pieces are ranges of the file.
 
 mod identify;

@@ -433,6 +433,7 @@ pub struct BaseInstaller {
 }
 
 /// What an installer installs.
+#[expect(clippy::large_enum_variant, reason = "a plan has one of them")]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "bootloader")]
 pub enum InstallerBoot {

@@ -94,7 +94,8 @@ fn a_base_image_has_one_more_layer() {
             if first.ends_with("systemd-boot.efi") {
                 let (_, certificate) = key();
                 for program in [&first, &second].map(|path| tree.file(path).unwrap()) {
-                    let verdict = authenticode::verify(program, &[certificate.clone()]).unwrap();
+                    let verdict =
+                        authenticode::verify(program, std::slice::from_ref(&certificate)).unwrap();
                     let signed = matches!(verdict, Verdict::Valid(_));
                     assert_eq!(signed, base.starts_with("secureboot"), "{request}");
                 }

@@ -75,7 +75,8 @@ impl Firmware {
 pub enum Medium {
     /// A CD.
     Cd(PathBuf),
-    /// A virtio disk with sectors of this many bytes.
+    /// A virtio disk with sectors of this many bytes: raw, or what `.qcow2`, `.vhd` or `.vmdk` at
+    /// the end of its name says.
     Disk(PathBuf, u32),
     /// A disk on the board's own AHCI controller, with sectors of 512 bytes.
     Ahci(PathBuf),
@@ -188,8 +189,10 @@ impl Boot {
             }
         }
         qemu.args(["-machine", &board]);
-        let drive =
-            |file, more| format!("if=none,id=medium,format=raw,file={}{more}", quoted(file));
+        let drive = |file: &Path, more: &str| {
+            let format = disk_format(file);
+            format!("if=none,id=medium,format={format},file={}{more}", quoted(file))
+        };
         match &self.medium {
             Medium::Cd(file) => {
                 qemu.args(["-drive", &drive(file, ",media=cdrom,readonly=on")]);
@@ -250,6 +253,16 @@ fn swtpm(dir: &Path, socket: &Path) -> io::Result<Child> {
         thread::sleep(Duration::from_millis(20));
     }
     Ok(swtpm)
+}
+
+/// QEMU's name of the format that a disk's file has by its name.
+fn disk_format(file: &Path) -> &'static str {
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("qcow2") => "qcow2",
+        Some("vhd") => "vpc",
+        Some("vmdk") => "vmdk",
+        _ => "raw",
+    }
 }
 
 /// A path inside a QEMU option, where a comma ends a value.

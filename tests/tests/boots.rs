@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use image_core::{
-    blob::{Blob, Digest},
+    blob::{Blob, Digest, Scratch, Spool},
     fake,
     formats::{
         compress::{Codec, Decoder},
-        tar,
+        qcow2, tar, vhd, vmdk,
     },
 };
 use std::{
@@ -18,7 +18,7 @@ use std::{
 use system_tests::{
     OLD_VERSION, VERSION, build, build_of, image, part,
     qemu::{Arch, Boot, Firmware, Medium},
-    run,
+    run, sparse,
 };
 
 /// Builds with two extensions and a kernel argument of ours; gives the medium back.
@@ -113,6 +113,37 @@ fn a_disk_with_sectors_of_512_bytes_boots() {
     let dir = tempfile::tempdir().unwrap();
     let disk = media(dir.path(), &[&DISK[..], &["--arch", "amd64"]].concat(), "ttyS0");
     boots(Arch::Amd64, Medium::Disk(disk, 512));
+}
+
+#[test]
+fn virtual_disks_boot() {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = media(&dir.path().join("raw"), &[&DISK[..], &["--arch", "amd64"]].concat(), "ttyS0");
+    let disk = sparse(&raw);
+    let mut spool = Spool::new(&Scratch::new(dir.path()));
+    let mut qcow2 = |options| {
+        let options = qcow2::Options::parse(options).unwrap();
+        qcow2::image(&disk, &options, &mut spool, 2, &mut |_| ()).unwrap()
+    };
+    let vhd = vhd::Options {
+        size: vhd::Size::Exact,
+        id: "b81f7a43-0c5e-8d26-9f11-6a4be2c0d357".parse().unwrap(),
+        epoch: 1_700_000_000,
+    };
+    let images = [
+        ("plain.qcow2", qcow2("cluster_size=8k")),
+        ("zstd.qcow2", qcow2("compression_type=zstd")),
+        ("disk.vhd", vhd::image(&disk, &vhd).unwrap()),
+        ("disk.vmdk", {
+            let options = vmdk::Options { name: "disk.vmdk", adapter: "lsilogic", threads: 2 };
+            vmdk::image(&disk, &options, &mut spool, &mut |_| ()).unwrap()
+        }),
+    ];
+    for (name, image) in images {
+        let file = dir.path().join(name);
+        image.persist(&file, &mut |_| ()).unwrap();
+        boots(Arch::Amd64, Medium::Disk(file, 512));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod keys;
 mod modules;
 mod sections;
 mod signatures;
+mod virtual_disks;
 mod volumes;
 mod volumes_xfs;
 

@@ -3,7 +3,10 @@
 pub(crate) mod base64;
 pub(crate) mod calendar;
 mod der;
+mod clusters;
+mod deflate;
 mod error;
+mod format_options;
 mod pipeline;
 mod signed_data;
 
@@ -25,11 +28,15 @@ pub mod mbr;
 pub mod microcode;
 pub mod oci;
 pub mod os_release;
+pub mod ova;
 pub mod pcr;
 pub mod pe;
+pub mod qcow2;
 pub mod squashfs;
 pub mod tar;
 pub mod uki;
+pub mod vhd;
+pub mod vmdk;
 pub mod xfs;
 
 pub use error::{Error, Fault, Result};

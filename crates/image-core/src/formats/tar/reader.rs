@@ -40,7 +40,7 @@ struct Extensions {
 
 impl Reader<BlobReader> {
     /// Walks an archive at hand; content nobody reads is jumped over.
-    pub(super) fn over(archive: &Blob) -> Self {
+    pub(in crate::formats) fn over(archive: &Blob) -> Self {
         Self { source: archive.reader(), skip: seek_past, at: 0, left: 0, padding: 0 }
     }
 }

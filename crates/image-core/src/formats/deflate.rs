@@ -35,7 +35,8 @@ impl Deflater {
         let Self { format, probe, stream, packed } = self;
         let most = block.len() / 16 * 15;
         packed.clear();
-        // Room for the worst that either makes, since zlib-rs 0.6 can fail where there is less.
+        // Room for the worst that either makes, so that the stream always ends: zlib-rs 0.6 can
+        // panic after the reset of one that did not.
         packed.reserve(block.len() + block.len() / 8 + 1024);
         let io = |error| Error::io(format, error);
         if probe.compress_to_buffer(block, packed).map_err(io)? > most {

@@ -79,7 +79,7 @@ fn what_is_written_reads_back_whatever_the_clusters() {
         assert_eq!(read.len(), disk.len(), "{options:?}");
         assert!(bytes(&read) == bytes(&disk), "{options:?}");
         let hole =
-            read.extents().any(|it| matches!(it, Extent::Hole { len, .. } if len > 15 << 20));
+            read.extents().any(|it| matches!(it, Extent::Hole { len, .. } if len > 12 << 20));
         assert!(hole, "{options:?}");
         let three = made(&disk, options, 3).unwrap();
         assert!(bytes(&three) == bytes(&image), "threads change bytes: {options:?}");

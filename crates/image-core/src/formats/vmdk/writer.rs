@@ -39,8 +39,11 @@ pub struct Options<'a> {
 /// A grain that is not all zeros.
 enum Packed {
     Deflated(Vec<u8>),
-    /// Hardly becomes shorter: its Adler-32 (RFC 1950 section 8.2).
-    Stored(u32),
+    /// Hardly becomes shorter: its last byte, and its Adler-32 (RFC 1950 section 8.2).
+    Stored {
+        last: u8,
+        adler: u32,
+    },
 }
 
 /// `disk` as a stream-optimised disk. What compresses is kept in `spool`; what hardly does is
@@ -75,7 +78,10 @@ pub fn image(
         pack: |deflater, grain| {
             Ok(match deflater.pack(grain)? {
                 Some(packed) => Packed::Deflated(packed),
-                None => Packed::Stored(adler32(grain)),
+                None => Packed::Stored {
+                    last: grain.last().copied().unwrap_or_default(),
+                    adler: adler32(grain),
+                },
             })
         },
     };
@@ -91,9 +97,9 @@ pub fn image(
                 stream.write(&packed)?;
                 packed.last_chunk().copied().unwrap_or_default()
             }
-            Packed::Stored(adler) => {
+            Packed::Stored { last, adler } => {
                 let grain = disk.slice(number * GRAIN..(number + 1) * GRAIN).padded_to(GRAIN);
-                stream.stored_grain(number, &grain, adler)?;
+                stream.stored_grain(number, &grain, last, adler)?;
                 adler.to_be_bytes()
             }
         };
@@ -213,21 +219,18 @@ impl<'s> Stream<'s> {
         self.write(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes())
     }
 
-    /// A grain in two stored blocks (RFC 1951 section 3.2.4): one holds a byte less than a grain.
-    fn stored_grain(&mut self, number: u64, grain: &Blob, adler: u32) -> Result<()> {
-        const HALF: u16 = 32 << 10;
-        let half = u64::from(HALF);
-        let block = |last: u8| {
-            let [a, b] = HALF.to_le_bytes();
-            [last, a, b, !a, !b]
-        };
+    /// A grain in two stored blocks (RFC 1951 section 3.2.4): the first has as much as a block
+    /// can, a byte less than a grain. It is placed, and the rest is written, so that a grain
+    /// takes two parts.
+    fn stored_grain(&mut self, number: u64, grain: &Blob, last: u8, adler: u32) -> Result<()> {
         // RFC 1950 section 2.2: deflate with a window of 32 KiB, the quickest level.
-        self.grain_marker(number, 2 + 2 * 5 + 2 * usize::from(HALF) + 4)?;
-        self.write(&[0x78, 0x01])?;
-        self.write(&block(0))?;
-        self.place(grain.slice(0..half))?;
-        self.write(&block(1))?;
-        self.place(grain.slice(half..2 * half))?;
+        let start = [0x78, 0x01, 0, 0xff, 0xff, 0, 0];
+        let end = [1, 1, 0, 0xfe, 0xff, last];
+        let len = start.len() + usize::from(u16::MAX) + end.len() + 4;
+        self.grain_marker(number, len)?;
+        self.write(&start)?;
+        self.place(grain.slice(0..u16::MAX.into()))?;
+        self.write(&end)?;
         self.write(&adler.to_be_bytes())
     }
 

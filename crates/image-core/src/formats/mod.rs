@@ -2,9 +2,9 @@
 
 pub(crate) mod base64;
 pub(crate) mod calendar;
-mod der;
 mod clusters;
 mod deflate;
+mod der;
 mod error;
 mod format_options;
 mod pipeline;

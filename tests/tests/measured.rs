@@ -1,6 +1,9 @@
 //! What the TPM of a booted guest holds is what was predicted.
 
-use image_core::{blob::Blob, examine};
+use image_core::{
+    blob::{Blob, Scratch},
+    examine,
+};
 use system_tests::{
     build,
     qemu::{Arch, Boot, Firmware, Medium},
@@ -12,7 +15,7 @@ fn pcr_4_and_11_are_as_predicted_whichever_entry_of_the_menu_boots() {
     let arguments = "metal --arch amd64 --bootloader sd-boot --out-format raw \
                      --extra-kernel-arg console=ttyS0";
     let disk = build(&dir.path().join("disk"), &arguments.split(' ').collect::<Vec<_>>());
-    let measured = examine::measured(&Blob::open(&disk).unwrap()).unwrap();
+    let measured = examine::measured(&Blob::open(&disk).unwrap(), &Scratch::new("")).unwrap();
     let [uki] = &measured.ukis[..] else { panic!("{measured:?}") };
     let [firmware] = &uki.firmware[..] else { panic!("{measured:?}") };
     assert_eq!(uki.profiles.len(), 2, "two entries");

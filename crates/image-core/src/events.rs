@@ -15,6 +15,8 @@ pub enum Step {
     Squashfs,
     /// Compressing the initramfs segment with the extensions.
     Initramfs,
+    /// Compressing a disk into the format of a virtual machine.
+    VirtualDisk,
     /// Packing an artifact for transport.
     Pack,
     /// Writing an artifact down.

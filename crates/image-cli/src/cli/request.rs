@@ -62,11 +62,14 @@ pub(crate) struct Medium {
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) disk_size: Option<String>,
 
-    /// Format of the disk image: raw
+    /// Format of the disk image: raw, qcow2, vhd or ova
     #[arg(long, value_name = "FORMAT", value_parser = words::disk_formats(), hide_possible_values = true)]
     pub(crate) disk_format: Option<String>,
 
-    /// Options of the disk format, as in the profile
+    /// Options of the disk format, such as cluster_size=8k
+    ///
+    /// As qemu-img takes them. qcow2: cluster_size, compression_type (zlib or zstd: the clusters are
+    /// compressed); vhd: subformat=fixed, force_size (exact, as Azure asks, not whole cylinders).
     #[arg(long, value_name = "OPTIONS", hide_short_help = true)]
     pub(crate) disk_format_options: Option<String>,
 

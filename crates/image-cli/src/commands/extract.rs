@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Context;
 use image_core::{
-    blob::Blob,
+    blob::{Blob, Scratch},
     error::{Error, ErrorKind},
     events::Event,
     examine::{self, Part, Parts},
@@ -18,8 +18,9 @@ use image_core::{
 /// Lists the parts of a medium, or writes the chosen ones down.
 pub(crate) fn run(args: &Extract, render: &dyn Render) -> anyhow::Result<()> {
     let medium = || args.file.display().to_string();
-    let Parts { parts, flaws, .. } =
-        examine::parts(&Blob::open(&args.file).map_err(Error::from)?).with_context(medium)?;
+    let file = Blob::open(&args.file).map_err(Error::from)?;
+    let scratch = Scratch::new(std::env::temp_dir());
+    let Parts { parts, flaws, .. } = examine::parts(&file, &scratch).with_context(medium)?;
     for message in &flaws {
         render.on(&Event::Warning { subject: &medium(), message });
     }

@@ -2,7 +2,11 @@
 
 use crate::{cli::Inspect, exit::Failure, render::Render};
 use anyhow::Context;
-use image_core::{blob::Blob, error::Error, examine};
+use image_core::{
+    blob::{Blob, Scratch},
+    error::Error,
+    examine,
+};
 use std::path::Path;
 
 /// Reports on every file; the ones that cannot be read do not keep the others from it.
@@ -20,11 +24,12 @@ pub(crate) fn run(args: &Inspect, render: &dyn Render) -> anyhow::Result<()> {
 
 fn one(file: &Path, pcrs: bool, render: &dyn Render) -> anyhow::Result<()> {
     let blob = Blob::open(file).map_err(Error::from)?;
+    let scratch = Scratch::new(std::env::temp_dir());
     let name = || file.display().to_string();
     if pcrs {
-        render.measured(file, &examine::measured(&blob).with_context(name)?)?;
+        render.measured(file, &examine::measured(&blob, &scratch).with_context(name)?)?;
     } else {
-        render.report(file, &examine::inspect(&blob).with_context(name)?)?;
+        render.report(file, &examine::inspect(&blob, &scratch).with_context(name)?)?;
     }
     Ok(())
 }

@@ -114,7 +114,7 @@ fn verb(step: Step) -> (&'static str, &'static str) {
         Step::Release | Step::Extension => ("Reading", "Read"),
         Step::Modules => ("Listing", "Listed"),
         Step::Squashfs => ("Packing", "Packed"),
-        Step::Initramfs | Step::Pack => ("Compressing", "Compressed"),
+        Step::Initramfs | Step::VirtualDisk | Step::Pack => ("Compressing", "Compressed"),
         Step::Write => ("Writing", "Wrote"),
         _ => ("Working on", "Did"),
     }

@@ -7,8 +7,8 @@ use super::text::{
 use image_core::{
     blob::Digest,
     examine::report::{
-        BootEntry, Disk, Extension, File, Grub, Initramfs, Iso, Kernel, Medium, Meta, Microcode,
-        Partition, Report, Section, Segment, Uki, Volume,
+        BootEntry, Container, Disk, Extension, File, Grub, Initramfs, Iso, Kernel, Medium, Meta,
+        Microcode, Partition, Report, Section, Segment, Uki, Volume,
     },
 };
 use std::path::Path;
@@ -22,6 +22,7 @@ pub(super) fn text(file: &Path, report: &Report) -> String {
     text.titled(&file.display().to_string(), |text| {
         let medium = [
             ("kind", kind(&report.medium)),
+            ("format", report.container.as_ref().map(format).unwrap_or_default()),
             ("size", exact(report.size)),
             ("sha256", report.digest.hex()),
         ];
@@ -51,7 +52,7 @@ pub(super) fn text(file: &Path, report: &Report) -> String {
 
 type Field = (&'static str, String);
 
-fn with<const N: usize>(first: [Field; 3], rest: [Field; N]) -> Vec<Field> {
+fn with<const N: usize>(first: [Field; 4], rest: [Field; N]) -> Vec<Field> {
     first.into_iter().chain(rest).collect()
 }
 
@@ -68,11 +69,18 @@ fn kind(medium: &Medium) -> String {
     .to_owned()
 }
 
+fn format(container: &Container) -> String {
+    let Container { format, virtual_size, cluster_size } = container;
+    let unit = if *format == "qcow2" { "clusters" } else { "grains" };
+    let units = cluster_size.map(|bytes| format!(", {unit} of {}", size(bytes)));
+    format!("{format}, a disk of {}{}", exact(*virtual_size), units.unwrap_or_default())
+}
+
 fn disk(disk: &Disk) -> [Field; 2] {
     [("guid", disk.guid.clone()), ("sectors", format!("{} bytes", disk.sector_size))]
 }
 
-fn iso(text: &mut Text, medium: [Field; 3], iso: &Iso) {
+fn iso(text: &mut Text, medium: [Field; 4], iso: &Iso) {
     let names = [("volume", iso.volume_id.clone()), ("volume set", iso.volume_set_id.clone())];
     text.fields(&with(medium, names));
     flaws(text, &iso.flaws);
@@ -481,8 +489,12 @@ mod tests {
                 }),
             }],
         };
-        let report =
-            Report { size: 2301 << 20, digest: digest("disk"), medium: Medium::Disk(disk) };
+        let report = Report {
+            size: 2301 << 20,
+            digest: digest("disk"),
+            container: None,
+            medium: Medium::Disk(disk),
+        };
         let text = text(Path::new("metal-amd64.raw"), &report);
         for expected in [
             "metal-amd64.raw\n  kind     GPT disk image\n  size     2.2 GiB (2412773376 bytes)\n",

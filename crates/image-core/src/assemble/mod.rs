@@ -12,6 +12,7 @@ mod iso;
 mod modules;
 mod secure_boot;
 mod uki;
+mod virtual_disk;
 
 use crate::{
     blob::{Blob, Scratch},
@@ -84,8 +85,11 @@ pub fn execute(plan: &Plan, cx: &Context<'_>) -> Result<Artifact> {
         Output::Initramfs(initramfs) => initramfs::assemble(initramfs, plan, &assets, cx)?,
         Output::Uki(uki) => uki::assemble(uki, 1, plan, &assets, cx)?.blob,
         Output::Iso(iso) => iso::assemble(iso, plan, &assets, cx)?,
-        Output::Disk(disk) => disk::assemble(disk, plan, &assets, cx)?,
         Output::Installer(installer) => installer::assemble(installer, plan, &assets, cx)?,
+        Output::Disk(disk) => {
+            let raw = disk::assemble(disk, plan, &assets, cx)?;
+            virtual_disk::file(raw, &disk.format, plan, cx)?
+        }
     };
     Ok(Artifact { file_name: plan.file_name.clone(), blob })
 }

@@ -1,12 +1,12 @@
 //! What the TPM of a machine holds that booted a medium.
 
 use super::{
-    Medium,
+    Medium, named,
     report::{Measured, MeasuredFirmware, MeasuredProfile, MeasuredUki, RegisterValue},
-    uki, volume,
+    uki, virtual_disk, volume,
 };
 use crate::{
-    blob::Blob,
+    blob::{Blob, Scratch},
     error::{During, Result},
     formats::{
         authenticode,
@@ -25,12 +25,14 @@ use std::collections::BTreeMap;
 const AUTH_LIMIT: u64 = 1 << 20;
 
 /// Says what PCR 11 holds after each phase of Talos's boot, for every profile of every unified
-/// kernel image in `file`, and what of that is signed. Each image is read once.
+/// kernel image in `file`, and what of that is signed. Each image is read once. What of a virtual machine's disk
+/// is compressed waits in `scratch`.
 ///
 /// # Errors
 /// As [`inspect`](super::inspect).
-pub fn measured(file: &Blob) -> Result<Measured> {
-    let volumes = match Medium::open(file)? {
+pub fn measured(file: &Blob, scratch: &Scratch) -> Result<Measured> {
+    let (container, file) = &virtual_disk::open(file, scratch)?;
+    let volumes = match named(container.as_ref(), Medium::open(file))? {
         Medium::Uki(contents) => return Ok(Measured { ukis: vec![of_uki(&contents)?] }),
         Medium::Disk(gpt::Found { disk, .. }) => {
             disk.partitions.into_iter().map(|partition| partition.content).collect()

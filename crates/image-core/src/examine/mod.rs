@@ -2,8 +2,8 @@
 //!
 //! [`Medium::open`] tells what a file is and reads its structure; [`inspect`] and [`describe`]
 //! say what is in it as plain data, [`measured`] says what a TPM holds after it booted, [`parts`]
-//! gives its pieces.
-//! Nothing is unpacked; pieces are ranges of the file.
+//! gives its pieces. Nothing is unpacked; pieces are ranges of the file, but for those of virtual
+//! disks that are compressed.
 
 mod identify;
 mod initramfs;
@@ -11,27 +11,34 @@ mod measured;
 mod parts;
 pub mod report;
 mod uki;
+mod virtual_disk;
 mod volume;
 
 pub use identify::Medium;
 pub use measured::measured;
 pub use parts::{Part, Parts, parts};
 
-use crate::{blob::Blob, error::Result};
+use crate::{
+    blob::{Blob, Scratch},
+    error::{During, Result},
+};
 use report::Report;
 
 /// Says what `file` is and what is in it. Reads all of it, for the digests and to look inside;
-/// memory does not grow with its size.
+/// memory does not grow with its size. A virtual machine's disk is shown as the machine sees it;
+/// what of it is compressed waits in `scratch`.
 ///
 /// # Errors
 /// It is none of the media this crate writes, or it is damaged where its structure begins: where
 /// and how. What is damaged inside a disk or an ISO is among its flaws.
-pub fn inspect(file: &Blob) -> Result<Report> {
-    let medium = describe(file)?;
-    Ok(Report { size: file.len(), digest: file.digest()?, medium })
+pub fn inspect(file: &Blob, scratch: &Scratch) -> Result<Report> {
+    let (container, raw) = virtual_disk::open(file, scratch)?;
+    let medium = named(container.as_ref(), describe(&raw))?;
+    Ok(Report { size: file.len(), digest: file.digest()?, container, medium })
 }
 
-/// The same without the digest of the whole, which for a disk is mostly one of nothing.
+/// The same of a medium as it stands, in no virtual disk, and without the digest of the whole,
+/// which for a disk is mostly one of nothing.
 ///
 /// # Errors
 /// As [`inspect`].
@@ -44,4 +51,12 @@ pub fn describe(file: &Blob) -> Result<report::Medium> {
         Medium::Initramfs => report::Medium::Initramfs(initramfs::describe(file)?),
         Medium::Cmdline(cmdline) => report::Medium::Cmdline { cmdline },
     })
+}
+
+/// What was seen of a medium; an error says what it stands in.
+fn named<T>(container: Option<&report::Container>, seen: Result<T>) -> Result<T> {
+    match container {
+        None => seen,
+        Some(it) => seen.during(|| format!("what is in the {}", it.format)),
+    }
 }

@@ -1,8 +1,8 @@
 //! The pieces of a medium, by name.
 
-use super::{Medium, initramfs::microcode_files, uki, volume};
+use super::{Medium, initramfs::microcode_files, named, uki, virtual_disk, volume};
 use crate::{
-    blob::Blob,
+    blob::{Blob, Scratch},
     error::{During, Result},
     formats::{
         initramfs,
@@ -25,7 +25,8 @@ pub struct Part {
     /// Slash-separated: `kernel`, `initramfs`, `uki`, `esp/EFI/Linux/…`. No two are the same,
     /// and none leads out of a directory.
     pub name: String,
-    /// Its bytes, a range of the medium; but for the command line in a GRUB configuration.
+    /// Its bytes, a range of the medium; but for the command line in a GRUB configuration, and for
+    /// what is compressed in a virtual disk.
     pub blob: Blob,
 }
 
@@ -40,13 +41,15 @@ pub struct Parts {
 }
 
 /// Every piece of a medium that can be extracted: the boot assets by their plain names, and
-/// under `esp/`, `partitions/`, `sections/` all there is, as it stands.
+/// under `esp/`, `partitions/`, `sections/` all there is, as it stands. Of a virtual machine's disk
+/// those of the disk the machine sees; what of it is compressed waits in `scratch`.
 ///
 /// # Errors
 /// As [`inspect`](super::inspect).
-pub fn parts(file: &Blob) -> Result<Parts> {
+pub fn parts(file: &Blob, scratch: &Scratch) -> Result<Parts> {
     let mut parts = Parts::default();
-    match Medium::open(file)? {
+    let (container, file) = &virtual_disk::open(file, scratch)?;
+    match named(container.as_ref(), Medium::open(file))? {
         Medium::Disk(disk) => {
             for (number, partition) in disk.numbers.iter().zip(&disk.disk.partitions) {
                 let name = format!("partitions/{}", component(&partition.name, &number));

@@ -13,9 +13,24 @@ pub struct Report {
     pub size: u64,
     /// SHA-256 of the file.
     pub digest: Digest,
+    /// What the medium is in, if it is a virtual machine's disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
     /// What it is.
     #[serde(flatten)]
     pub medium: Medium,
+}
+
+/// A virtual machine's disk.
+#[derive(Clone, Debug, Serialize)]
+pub struct Container {
+    /// `qcow2`, `vhd`, `vmdk`, or `ova`, an archive with a vmdk.
+    pub format: &'static str,
+    /// How long the disk is that a machine sees.
+    pub virtual_size: u64,
+    /// The unit it is allocated in: a cluster of a qcow2, a grain of a vmdk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_size: Option<u64>,
 }
 
 /// The kinds of boot media.

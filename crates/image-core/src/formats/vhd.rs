@@ -6,6 +6,7 @@
 
 use super::{Error, Result, format_options};
 use crate::blob::Blob;
+use serde::Serialize;
 use uuid::Uuid;
 
 const FORMAT: &str = "VHD";
@@ -36,7 +37,8 @@ pub struct Options {
 }
 
 /// How long the virtual disk is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Size {
     /// The raw disk's size, rounded up to whole MiB as Azure asks; qemu-img's `force_size`.
     #[default]
@@ -74,6 +76,33 @@ impl Size {
         }
         Ok(size)
     }
+
+    /// How long the virtual disk of a raw disk of `size` bytes is, in bytes.
+    ///
+    /// # Errors
+    /// `Invalid` for an empty disk or a size of no whole sectors of 512 bytes; `TooLarge` past
+    /// 2040 GiB.
+    pub fn of(self, size: u64) -> Result<u64> {
+        self.measure(size).map(|(size, _)| size)
+    }
+
+    fn measure(self, size: u64) -> Result<(u64, Geometry)> {
+        if size == 0 || !size.is_multiple_of(SECTOR) {
+            let what = format!("a disk of {size} bytes: sectors have {SECTOR}");
+            return Err(Error::invalid(FORMAT, what));
+        }
+        if size > MAX_SIZE {
+            return Err(Error::too_large(FORMAT, "the disk", size, MAX_SIZE));
+        }
+        Ok(match self {
+            Self::Exact => (size.next_multiple_of(MIB), Geometry::MAX),
+            Self::Cylinders => {
+                let sectors = size / SECTOR;
+                let geometry = Geometry::holding(sectors);
+                (geometry.sectors().max(sectors) * SECTOR, geometry)
+            }
+        })
+    }
 }
 
 /// `disk` as a fixed virtual hard disk. Reads nothing.
@@ -82,21 +111,7 @@ impl Size {
 /// `Invalid` for an empty disk or a size of no whole sectors of 512 bytes; `TooLarge` past
 /// 2040 GiB.
 pub fn image(disk: &Blob, options: &Options) -> Result<Blob> {
-    if disk.is_empty() || !disk.len().is_multiple_of(SECTOR) {
-        let what = format!("a disk of {} bytes: sectors have {SECTOR}", disk.len());
-        return Err(Error::invalid(FORMAT, what));
-    }
-    if disk.len() > MAX_SIZE {
-        return Err(Error::too_large(FORMAT, "the disk", disk.len(), MAX_SIZE));
-    }
-    let (size, geometry) = match options.size {
-        Size::Exact => (disk.len().next_multiple_of(MIB), Geometry::MAX),
-        Size::Cylinders => {
-            let sectors = disk.len() / SECTOR;
-            let geometry = Geometry::holding(sectors);
-            (geometry.sectors().max(sectors) * SECTOR, geometry)
-        }
-    };
+    let (size, geometry) = options.size.measure(disk.len())?;
     let padding = Blob::zeros(size - disk.len());
     Ok(Blob::concat([disk.clone(), padding, footer(size, geometry, options).to_vec().into()]))
 }

@@ -1,5 +1,6 @@
 //! What is made of a request, all its gaps filled; and what is not made.
 
+use super::disk_format;
 use crate::{
     error::{Error, ErrorKind, Result},
     talos::{
@@ -30,6 +31,12 @@ pub(super) fn decide(profile: &Profile) -> Result<Decision> {
         warnings.extend(config.check(&target.version)?);
     }
     warnings.extend(bared_secrets(&target));
+    if let profile::Output::Image(image) = &target.output {
+        // Not the base profile's, which are for its own format.
+        let asked = profile.output.image_options.as_ref();
+        let options = asked.map_or("", |asked| asked.disk_format_options.as_str());
+        warnings.extend(disk_format::warnings(image, options));
+    }
     Ok(Decision { target, warnings })
 }
 
@@ -118,12 +125,10 @@ fn check_form(target: &Target) -> Result<()> {
         (None, _) => unsupported(format!(
             "packing as {packing} is not supported yet: ask for --out-format raw"
         )),
-        (Some(disk), OutFormat::Raw) => unsupported(format!(
-            "disk format {disk} is not supported yet: ask for --disk-format raw"
-        )),
+        (Some(_), OutFormat::Raw) => Ok(()),
         (Some(disk), _) => unsupported(format!(
             "disk format {disk} packed as {packing} is not supported yet: ask for \
-             --disk-format raw --out-format raw"
+             --out-format raw"
         )),
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     BootVolume, Content, Disk, Partition,
     boot::{Medium, Parts},
-    seed,
+    disk_format, seed,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -18,10 +18,11 @@ use crate::{
 /// The disk `image`; its numbers are `subject`'s.
 ///
 /// # Errors
-/// `Input` if the partitions do not fit.
+/// `Input` if the partitions do not fit, or the format cannot hold the disk.
 pub(super) fn disk(parts: Parts<'_>, image: &DiskImage, subject: &str) -> Result<Disk> {
     let Target { arch, version, .. } = parts.target;
-    let partitions = partitions(parts.target, image)?;
+    let (format, disk_size) = disk_format::decide(parts.target, image, subject)?;
+    let partitions = partitions(parts.target, image, disk_size)?;
     let size = |content: &Content| {
         let found = partitions.iter().find(|partition| partition.content == *content);
         found.map(|partition| partition.size)
@@ -47,18 +48,19 @@ pub(super) fn disk(parts: Parts<'_>, image: &DiskImage, subject: &str) -> Result
         efi_config: None,
     };
     Ok(Disk {
+        format,
         boot: parts.boot(image.bootloader, medium),
         boot_volume,
-        size: image.size,
+        size: disk_size,
         sector_size: image.sector_size,
         guid: partitions::disk_guid(),
         partitions,
     })
 }
 
-/// The partitions of `disk`: the tables take a mebibyte at either end.
-fn partitions(target: &Target, disk: &DiskImage) -> Result<Vec<Partition>> {
-    let (size, sector) = (disk.size, disk.sector_size);
+/// The partitions of `disk`, which has `size` bytes: the tables take a mebibyte at either end.
+fn partitions(target: &Target, disk: &DiskImage, size: u64) -> Result<Vec<Partition>> {
+    let sector = disk.sector_size;
     if !size.is_multiple_of(sector.into()) {
         let what = format!(
             "a disk of {size} bytes has no whole sectors of {sector}: ask for a --disk-size that \

@@ -40,7 +40,8 @@ impl Plan {
         let initramfs = Initramfs { base: initramfs, extensions, depmod_config };
         let file_name = target.packed_file_name();
         // Not the inputs: their digests differ between kinds of source that hold the same bytes.
-        let subject = format!("{file_name}\n{}\n{}", target.version, choices.epoch);
+        // Nor what a disk comes in: packed or in any format, it is the same disk.
+        let subject = format!("{}\n{}\n{}", target.medium_name(), target.version, choices.epoch);
         let parts = Parts {
             target: &target,
             arguments: &arguments,

@@ -9,6 +9,7 @@ mod boot;
 mod catalogue;
 mod decide;
 mod disk;
+mod disk_format;
 mod installer;
 mod iso;
 mod make;
@@ -17,6 +18,7 @@ mod secure_boot;
 mod seed;
 
 pub use catalogue::catalogue;
+pub use disk_format::DiskFormat;
 pub use resolve::{Inputs, resolve};
 
 use crate::{
@@ -494,6 +496,9 @@ impl std::fmt::Display for ContainerFormat {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
+    /// The format of its file.
+    #[serde(skip_serializing_if = "DiskFormat::is_raw")]
+    pub format: DiskFormat,
     /// What boots it.
     #[serde(flatten)]
     pub boot: Boot,

@@ -1,5 +1,6 @@
 //! What Talos is: data and pure functions. Nothing here opens, reads or writes a file.
 
+pub mod appliance;
 mod arch;
 pub mod catalogue;
 pub mod esp;

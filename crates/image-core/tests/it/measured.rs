@@ -51,7 +51,7 @@ fn build(request: &str, key: &PrivateKey, signer: Option<&dyn Signer>) -> Result
 }
 
 fn measured(medium: &Blob) -> MeasuredUki {
-    let [uki] = &examine::measured(medium).unwrap().ukis[..] else { panic!() };
+    let [uki] = &examine::measured(medium, &Scratch::new("")).unwrap().ukis[..] else { panic!() };
     uki.clone()
 }
 

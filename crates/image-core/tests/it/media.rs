@@ -2,7 +2,7 @@
 
 use image_core::{
     assemble::{self, Context, Signers},
-    blob::{Blob, Scratch},
+    blob::{Blob, Scratch, Spool},
     error::ErrorKind,
     events::Silent,
     examine::{
@@ -90,7 +90,7 @@ fn bytes(blob: &Blob) -> Vec<u8> {
 }
 
 fn parts(medium: &Blob) -> BTreeMap<String, Vec<u8>> {
-    let parts = examine::parts(medium).unwrap().parts.into_iter();
+    let parts = examine::parts(medium, &Scratch::new("")).unwrap().parts.into_iter();
     // A partition may be gibibytes of nothing.
     parts
         .filter(|part| part.blob.len() < 1 << 26)
@@ -168,7 +168,9 @@ fn check_esp<'a>(esp: &'a Volume, arch: Arch, mut files: Vec<&'a str>, medium: &
 fn isos() {
     for arch in Arch::ALL {
         let medium = iso(arch);
-        let Medium::Iso(iso) = examine::inspect(&medium).unwrap().medium else { panic!() };
+        let Medium::Iso(iso) = examine::inspect(&medium, &Scratch::new("")).unwrap().medium else {
+            panic!()
+        };
         assert_eq!(iso.volume_id, "TALOS_V1_11_0");
         let [entry] = &iso.boot_entries[..] else { panic!("{iso:?}") };
         assert_eq!(entry.platform, "UEFI");
@@ -193,7 +195,9 @@ fn isos_with_grub() {
              customization: {{extraKernelArgs: ['u=http://x/?m=${{mac}}&s=1']}}"
         );
         let medium = build_of(version, &request, &Choices::default());
-        let Medium::Iso(iso) = examine::inspect(&medium).unwrap().medium else { panic!() };
+        let Medium::Iso(iso) = examine::inspect(&medium, &Scratch::new("")).unwrap().medium else {
+            panic!()
+        };
         assert_eq!(iso.flaws, [""; 0]);
         let platforms: Vec<_> = iso.boot_entries.iter().map(|it| it.platform.as_str()).collect();
         let esp = iso.esp.as_ref().unwrap();
@@ -219,7 +223,7 @@ fn isos_with_grub() {
         let uefi = iso.boot_entries.last().unwrap().offset;
         let parts = parts(&medium);
         let position = |name: &str| {
-            let part = examine::parts(&medium).unwrap().parts.into_iter();
+            let part = examine::parts(&medium, &Scratch::new("")).unwrap().parts.into_iter();
             medium.position_of(&part.into_iter().find(|part| part.name == name).unwrap().blob)
         };
         if version == VERSION {
@@ -273,7 +277,10 @@ fn an_iso_whose_grub_is_damaged_is_told_so() {
     ] {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x80;
-        let Medium::Iso(iso) = examine::inspect(&damaged.into()).unwrap().medium else { panic!() };
+        let Medium::Iso(iso) = examine::inspect(&damaged.into(), &Scratch::new("")).unwrap().medium
+        else {
+            panic!()
+        };
         assert!(iso.flaws.iter().any(|flaw| flaw.starts_with(said)), "{said}: {:?}", iso.flaws);
         assert!(iso.esp.is_some() && iso.files.len() == 4);
     }
@@ -373,6 +380,52 @@ fn disks_with_grub() {
     }
 }
 
+/// A disk of each format holds what the raw one holds, bit for bit, and shows it.
+#[test]
+fn disks_of_virtual_machines() {
+    let disk = |base: &str, options: &str| {
+        build(&format!(
+            "baseProfileName: {base}\narch: amd64\n\
+             output: {{outFormat: raw, imageOptions: {{bootloader: sd-boot, {options}}}}}"
+        ))
+    };
+    let zstd = "diskFormatOptions: 'cluster_size=2M,compression_type=zstd'";
+    let cylinders = "diskSize: 1306525696, diskFormatOptions: subformat=fixed";
+    for (base, options, format, cluster, size) in [
+        ("alibabacloud", "", "qcow2", Some(8 << 10), 2_355_101_696),
+        ("alibabacloud", zstd, "qcow2", Some(2 << 20), 2_355_101_696),
+        ("azure", "diskSize: 1306525184", "vhd", None, 2_355_101_696),
+        ("azure", cylinders, "vhd", None, 2_355_462_144),
+        ("vmware", "diskSize: 1306525696", "ova", Some(64 << 10), 2_355_101_696),
+    ] {
+        let medium = disk(base, options);
+        let raw = disk(base, &format!("diskFormat: raw, diskSize: {}", size - (1000 << 20)));
+        assert_eq!(raw.len(), size, "{base}");
+        let report = examine::inspect(&medium, &Scratch::new("")).unwrap();
+        let container = report.container.unwrap();
+        assert_eq!((container.format, container.virtual_size), (format, size));
+        assert_eq!(container.cluster_size, cluster, "{base}");
+        let Medium::Disk(found) = report.medium else { panic!("{base}") };
+        assert_eq!(found.flaws, [""; 0], "{base}");
+        assert!(parts(&medium) == parts(&raw), "{base} {options}");
+        let [of_medium, of_raw] =
+            [&medium, &raw].map(|it| examine::measured(it, &Scratch::new("")).unwrap());
+        assert_eq!(format!("{of_medium:?}"), format!("{of_raw:?}"));
+        // What is cut off is told of; what is no disk of ours too.
+        let cut = examine::parts(&medium.slice(0..medium.len() / 2), &Scratch::new(""));
+        assert!(format == "vhd" || matches!(cut.unwrap_err().kind(), ErrorKind::Input), "{base}");
+    }
+    let nothing = formats::qcow2::image(
+        &Blob::zeros(1 << 20),
+        &formats::qcow2::Options::default(),
+        &mut Spool::new(&Scratch::new("")),
+        1,
+        &mut |_| (),
+    );
+    let error = examine::inspect(&nothing.unwrap(), &Scratch::new("")).unwrap_err().to_string();
+    assert!(error.starts_with("what is in the qcow2: this is no boot medium"), "{error}");
+}
+
 /// What of a disk is damaged is told, and all else is shown.
 #[test]
 fn damage_to_grub_hides_nothing_else() {
@@ -421,7 +474,7 @@ fn damage_to_grub_hides_nothing_else() {
                 assert_eq!(before.map(|it| it.files.len()), after.map(|it| it.files.len()));
             }
         }
-        let taken = examine::parts(&disk).unwrap();
+        let taken = examine::parts(&disk, &Scratch::new("")).unwrap();
         assert!(taken.parts.iter().any(|part| part.name == "partitions/BOOT"));
         assert_eq!(taken.flaws.is_empty(), !["FAT", "XFS"].iter().any(|it| says.contains(it)));
     }
@@ -444,7 +497,7 @@ fn damage_to_grub_hides_nothing_else() {
             let [byte] = disk.array(at).unwrap();
             disk = with_bytes(&disk, at, &[byte ^ 1 << random(8)]);
         }
-        let taken = examine::parts(&disk).unwrap();
+        let taken = examine::parts(&disk, &Scratch::new("")).unwrap();
         for label in ["EFI", "BIOS", "BOOT", "META"] {
             assert!(taken.parts.iter().any(|it| it.name == format!("partitions/{label}")));
         }
@@ -512,22 +565,33 @@ fn refused(release: &Tree) -> String {
 #[test]
 fn kernels_initramfs_command_lines_and_ukis() {
     let medium = build("baseProfileName: metal-uki\narch: amd64");
-    let Medium::Uki(uki) = examine::inspect(&medium).unwrap().medium else { panic!() };
+    let Medium::Uki(uki) = examine::inspect(&medium, &Scratch::new("")).unwrap().medium else {
+        panic!()
+    };
     check_uki(&uki, Arch::Amd64);
     let cmdline = uki.profiles[0].cmdline.clone();
     assert_eq!(parts(&medium)["cmdline"], cmdline.as_bytes());
 
     let medium = of_kind("initramfs");
-    let Medium::Initramfs(initramfs) = examine::inspect(&medium).unwrap().medium else { panic!() };
+    let Medium::Initramfs(initramfs) = examine::inspect(&medium, &Scratch::new("")).unwrap().medium
+    else {
+        panic!()
+    };
     check_initramfs(&initramfs);
 
     let medium = of_kind("kernel");
-    let Medium::Kernel(kernel) = examine::inspect(&medium).unwrap().medium else { panic!() };
+    let Medium::Kernel(kernel) = examine::inspect(&medium, &Scratch::new("")).unwrap().medium
+    else {
+        panic!()
+    };
     assert_eq!(kernel.version.as_deref(), Some(fake::KERNEL_RELEASE));
     assert_eq!(bytes(&medium), asset(Arch::Amd64, "vmlinuz"));
 
     let medium = of_kind("cmdline");
-    let Medium::Cmdline { cmdline } = examine::inspect(&medium).unwrap().medium else { panic!() };
+    let Medium::Cmdline { cmdline } = examine::inspect(&medium, &Scratch::new("")).unwrap().medium
+    else {
+        panic!()
+    };
     assert!(cmdline.contains("talos.platform=metal"), "{cmdline}");
 }
 
@@ -557,7 +621,7 @@ fn virtual_extensions_come_last_and_hold_what_they_should() {
         )
     };
     let medium = build_of("v1.12.0", &request("initramfs"), &choices);
-    let inspected = examine::inspect(&medium).unwrap();
+    let inspected = examine::inspect(&medium, &Scratch::new("")).unwrap();
     let printed = format!("{inspected:?}{}", serde_json::to_string(&inspected).unwrap());
     assert!(!printed.contains("secret"), "{printed}");
     let Medium::Initramfs(found) = inspected.medium else { panic!() };
@@ -620,7 +684,10 @@ fn kernel_modules_of_extensions_are_listed_beside_the_release_s_own() {
         &["driver:1", "hello:1.0.0", "newer:1"],
         &Choices::default(),
     );
-    let Medium::Initramfs(found) = examine::inspect(&medium).unwrap().medium else { panic!() };
+    let Medium::Initramfs(found) = examine::inspect(&medium, &Scratch::new("")).unwrap().medium
+    else {
+        panic!()
+    };
     let listed: Vec<_> =
         found.extensions.iter().map(|it| (it.image.as_str(), it.name.as_str())).collect();
     let expected = [
@@ -677,7 +744,10 @@ fn versions_before_systemd_boot() {
         ("v1.8.0", "zstd", squashfs::Algorithm::Zstd),
     ] {
         let medium = metal(version, "kind: initramfs, outFormat: raw");
-        let Medium::Initramfs(found) = examine::inspect(&medium).unwrap().medium else { panic!() };
+        let Medium::Initramfs(found) = examine::inspect(&medium, &Scratch::new("")).unwrap().medium
+        else {
+            panic!()
+        };
         let compressions: Vec<_> =
             found.segments.iter().map(|it| it.compression.as_str()).collect();
         assert_eq!(compressions, ["none", "none", joined]);
@@ -707,13 +777,18 @@ fn garbage_behind_a_medium_does_not_hide_it() {
     ] {
         let longer = Blob::concat([medium.clone(), garbage.clone()]);
         let list = |medium: &Blob| -> Vec<_> {
-            examine::parts(medium).unwrap().parts.into_iter().map(|part| part.name).collect()
+            examine::parts(medium, &Scratch::new(""))
+                .unwrap()
+                .parts
+                .into_iter()
+                .map(|part| part.name)
+                .collect()
         };
         assert_eq!(list(&longer), list(&medium));
     }
     // The first table gone, the second still says what was there.
     let whole = disk(Arch::Amd64, 512);
     let headless = Blob::concat([Blob::zeros(2048), whole.slice(2048..whole.len())]);
-    let count = |medium: &Blob| examine::parts(medium).unwrap().parts.len();
+    let count = |medium: &Blob| examine::parts(medium, &Scratch::new("")).unwrap().parts.len();
     assert_eq!(count(&headless), count(&whole));
 }

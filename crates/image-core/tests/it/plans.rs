@@ -5,8 +5,11 @@
 use image_core::{
     error::{Error, ErrorKind},
     fake,
-    formats::oci::{self, Encoding},
-    plan::{self, Choices, Plan},
+    formats::{
+        oci::{self, Encoding},
+        vhd,
+    },
+    plan::{self, Choices, DiskFormat, Output, Plan},
     sources::{Layout, Set},
     talos::{
         Arch, Profile,
@@ -100,6 +103,9 @@ fn every_plan_is_the_one_agreed_on() {
         ("metal-grub-arm64", base("metal", "arm64", "v1.9.0", raw)),
         ("installer", base("installer", "amd64", "v1.11.0", "")),
         ("installer-1.9", base("installer", "amd64", "v1.9.0", "")),
+        ("oracle-qcow2", base("oracle", "arm64", "v1.11.0", raw)),
+        ("azure-vhd", base("azure", "amd64", "v1.11.0", raw)),
+        ("vmware-ova", base("vmware", "amd64", "v1.11.0", "")),
         ("uki", base("metal-uki", "amd64", "v1.11.0", "")),
         ("uki-1.9", base("metal-uki", "amd64", "v1.9.0", "")),
         ("uki-schematic", base("metal-uki", "arm64", "v1.12.0", "")),
@@ -148,17 +154,57 @@ fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
         (
             "oracle",
             "1.11.0",
-            "outFormat: raw",
+            "outFormat: raw, imageOptions: {diskFormatOptions: cluster_sise=8k}",
+            Input,
+            "--disk-format-options \"cluster_sise=8k\": qcow2: there is no option \"cluster_sise\" \
+             here; there are cluster_size, compression_type, compat and refcount_bits",
+        ),
+        (
+            "oracle",
+            "1.11.0",
+            "outFormat: raw, imageOptions: {diskFormat: vhd}",
+            Input,
+            "--disk-format-options \"cluster_size=8k\": VHD: there is no option \"cluster_size\" \
+             here; there are subformat and force_size",
+        ),
+        (
+            "azure",
+            "1.9.0",
+            "outFormat: raw, imageOptions: {diskFormatOptions: subformat=dynamic}",
             Unsupported,
-            "disk format qcow2 is not supported yet: ask for --disk-format raw",
+            "--disk-format-options \"subformat=dynamic\": VHD: subformat=dynamic (subformat=fixed \
+             takes no more room) is not supported",
+        ),
+        (
+            "azure",
+            "1.9.0",
+            "outFormat: raw, imageOptions: {diskSize: 2190433321472}",
+            Input,
+            "--disk-size 2190433321472: VHD: the disk needs 2190433321472 bytes, there is room for \
+             2190433320960: 512 too many",
+        ),
+        (
+            "oracle",
+            "1.9.0",
+            "outFormat: raw, imageOptions: {diskSize: 35184372088833}",
+            Input,
+            "--disk-size 35184372088833: qcow2: a disk of 35184372088833 bytes: sectors have 512",
+        ),
+        (
+            "oracle",
+            "1.9.0",
+            "outFormat: raw, imageOptions: {diskSize: 35184372089344}",
+            Input,
+            "--disk-size 35184372089344: qcow2: a disk of 35184372089344 bytes in clusters of 8192: \
+             it needs clusters of 16384 bytes at least",
         ),
         (
             "vmware",
-            "1.11.0",
-            "outFormat: .xz",
-            Unsupported,
-            "disk format ova packed as .xz is not supported yet: ask for --disk-format raw \
-             --out-format raw",
+            "1.9.0",
+            "imageOptions: {diskSize: 68169720922624}",
+            Input,
+            "--disk-size 68169720922624: VMDK: the disk needs 68169720922624 bytes, there is room \
+             for 68169720922112: 512 too many",
         ),
         (
             "metal",
@@ -184,6 +230,48 @@ fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
                    this context";
     assert_eq!((error.kind(), error.to_string().as_str()), (Input, message));
     assert!(!format!("{error:?}").contains(SECRET));
+}
+
+/// What a format rounds up is the disk's: its second table stands at its end.
+#[test]
+fn a_disk_is_as_long_as_its_format_makes_it_and_told_where_that_may_not_boot() {
+    let plan = |base: &str, options: &str| {
+        let request = format!(
+            "baseProfileName: {base}\narch: amd64\nversion: v1.9.0\n\
+             output: {{outFormat: raw, imageOptions: {{{options}}}}}"
+        );
+        let plan = plan(&request, false).unwrap();
+        let Output::Disk(disk) = plan.output else { panic!() };
+        (disk.size, disk.format, plan.warnings)
+    };
+    let (size, format, warnings) = plan("azure", "diskSize: 1306525697024");
+    assert_eq!((size, warnings), (1_306_526_744_576, vec![]));
+    assert!(matches!(format, DiskFormat::Vhd { size: vhd::Size::Exact, .. }));
+    let (size, format, _) = plan("azure", "diskFormatOptions: subformat=fixed");
+    assert_eq!(size, 8_590_417_920);
+    assert!(matches!(format, DiskFormat::Vhd { size: vhd::Size::Cylinders, .. }));
+    for (bootloader, uefi) in [("dual-boot", false), ("grub", false), ("sd-boot", true)] {
+        let (.., format, _) = plan("vmware", &format!("bootloader: {bootloader}"));
+        let DiskFormat::Ova { appliance, .. } = format else { panic!() };
+        assert_eq!(appliance.uefi, uefi, "{bootloader}");
+    }
+    for (base, options, expected) in [
+        (
+            "oracle",
+            "diskSectorSize: 4096",
+            "a machine gives a qcow2 disk sectors of 512 bytes unless it is told otherwise, and does \
+             not boot it then: this one is laid out for sectors of 4096",
+        ),
+        (
+            "vmware",
+            "diskFormatOptions: subformat=x",
+            "disk format ova has no options: \"subformat=x\" changes nothing",
+        ),
+    ] {
+        assert_eq!(plan(base, options).2, [expected]);
+    }
+    // What is the base profile's own is for its own format.
+    assert_eq!(plan("oracle", "diskFormat: raw").2, [""; 0]);
 }
 
 #[test]

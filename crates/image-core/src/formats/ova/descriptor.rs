@@ -1,9 +1,11 @@
 //! The OVF descriptor: XML that says which machine the disk belongs to.
 
+use serde::Serialize;
 use std::fmt::Write;
 
 /// A virtual machine with one disk and one network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Appliance<'a> {
     /// The machine's name.
     pub name: &'a str,
@@ -29,7 +31,8 @@ pub struct Appliance<'a> {
 
 /// Text that can be given when the machine is deployed (section 9.5), passed through VMware's
 /// guest information.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Property<'a> {
     /// Its name.
     pub key: &'a str,

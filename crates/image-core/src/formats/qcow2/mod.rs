@@ -11,8 +11,8 @@ mod reader;
 mod writer;
 
 pub use options::{Compression, Options};
-pub use reader::read;
-pub use writer::image;
+pub use reader::{cluster_size, read};
+pub use writer::{check, image};
 
 const FORMAT: &str = "qcow2";
 /// What a file starts with.

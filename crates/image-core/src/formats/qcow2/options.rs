@@ -2,22 +2,26 @@
 
 use super::{CLUSTER_BITS, FORMAT};
 use crate::formats::{Error, Result, format_options};
+use serde::Serialize;
 
 /// The least cluster that is compressed, in bytes: smaller ones gain nothing, and each takes
 /// memory for its place.
 const LEAST_COMPRESSED: u32 = 4096;
 
 /// How a disk is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Options {
     /// Bytes of a cluster: a power of two from 512 to 2 MiB.
     pub cluster_size: u32,
     /// What clusters are compressed with; none are compressed otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
 }
 
 /// What clusters are compressed with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// Deflate, which every reader of qcow2 knows.
     Zlib,

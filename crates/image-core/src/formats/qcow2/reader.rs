@@ -64,6 +64,14 @@ pub fn read(file: &Blob, spool: &mut Spool, limit: u64) -> Result<Blob> {
     Ok(Blob::concat(disk.parts))
 }
 
+/// How large the clusters of `file` are, in bytes.
+///
+/// # Errors
+/// As [`read`], of the header.
+pub fn cluster_size(file: &Blob) -> Result<u64> {
+    Ok(1 << Header::read(file)?.bits)
+}
+
 /// What is needed of a header.
 struct Header {
     bits: u32,

@@ -161,6 +161,14 @@ impl Packer {
     }
 }
 
+/// Says whether a disk of `size` bytes can be written so.
+///
+/// # Errors
+/// `Invalid` as [`image`] gives it.
+pub fn check(size: u64, options: &Options) -> Result<()> {
+    Geometry::new(size, options.cluster_bits()?).map(drop)
+}
+
 /// What follows from the sizes alone.
 struct Geometry {
     size: u64,

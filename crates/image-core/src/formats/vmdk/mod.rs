@@ -10,8 +10,8 @@ mod header;
 mod reader;
 mod writer;
 
-pub use reader::read;
-pub use writer::{Options, image};
+pub use reader::{grain_size, read};
+pub use writer::{Options, check, image};
 
 const FORMAT: &str = "VMDK";
 /// What a file starts with.
@@ -19,6 +19,8 @@ const MAGIC: [u8; 4] = *b"KDMV";
 const SECTOR: u64 = 512;
 /// Bytes of a grain, as every maker of these disks has them.
 const GRAIN: u64 = 64 << 10;
+/// 62 TiB, the largest disk of a machine of VMware's.
+const MAX_SIZE: u64 = 62 << 40;
 /// Entries of a grain table; there is no other number.
 const TABLE: u64 = 512;
 /// Bytes of a grain table.

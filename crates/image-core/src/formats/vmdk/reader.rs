@@ -60,6 +60,15 @@ pub fn read(file: &Blob, spool: &mut Spool, limit: u64) -> Result<Blob> {
     disk.end()
 }
 
+/// How large the grains of `file` are, in bytes.
+///
+/// # Errors
+/// As [`read`], of the header.
+pub fn grain_size(file: &Blob) -> Result<u64> {
+    let sector = file.array(0).map_err(|_| Error::corrupt(FORMAT, 0, "no header"))?;
+    Ok(Header::parse(&sector, 0)?.grain * SECTOR)
+}
+
 /// The disk as far as it is put together: the parts, then what the spool holds or zeros.
 struct Disk<'a> {
     file: &'a Blob,

@@ -1,7 +1,7 @@
 //! Makes a stream-optimised disk.
 
 use super::{
-    FORMAT, GRAIN, SECTOR, TABLE, TABLE_LEN,
+    FORMAT, GRAIN, MAX_SIZE, SECTOR, TABLE, TABLE_LEN,
     header::{AT_END, Header},
 };
 use crate::{
@@ -46,6 +46,21 @@ enum Packed {
     },
 }
 
+/// Says whether there can be a disk of `size` bytes.
+///
+/// # Errors
+/// `Invalid` for an empty disk or a size of no whole sectors; `TooLarge` past 62 TiB.
+pub fn check(size: u64) -> Result<()> {
+    if size == 0 || !size.is_multiple_of(SECTOR) {
+        let what = format!("a disk of {size} bytes: sectors have {SECTOR}");
+        return Err(Error::invalid(FORMAT, what));
+    }
+    if size > MAX_SIZE {
+        return Err(Error::too_large(FORMAT, "the disk", size, MAX_SIZE));
+    }
+    Ok(())
+}
+
 /// `disk` as a stream-optimised disk. What compresses is kept in `spool`; what hardly does is
 /// placed, in stored deflate blocks. `on_bytes` hears how many more bytes of the disk are done.
 ///
@@ -58,10 +73,7 @@ pub fn image(
     spool: &mut Spool,
     on_bytes: &mut dyn FnMut(u64),
 ) -> Result<Blob> {
-    if disk.is_empty() || !disk.len().is_multiple_of(SECTOR) {
-        let what = format!("a disk of {} bytes: sectors have {SECTOR}", disk.len());
-        return Err(Error::invalid(FORMAT, what));
-    }
+    check(disk.len())?;
     for word in [options.name, options.adapter] {
         if word.is_empty() || !word.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"')
         {

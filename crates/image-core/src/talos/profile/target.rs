@@ -99,12 +99,25 @@ impl Output {
 impl Target {
     /// The artifact's file name before packing.
     pub fn file_name(&self) -> String {
+        match &self.output {
+            Output::Image(disk) => self.named(disk.format),
+            _ => self.medium_name(),
+        }
+    }
+
+    /// The name of what is made, whatever a disk's format and the packing are.
+    pub fn medium_name(&self) -> String {
+        self.named(DiskFormat::Raw)
+    }
+
+    /// The file name of a disk in this format, or of what is no disk.
+    fn named(&self, format: DiskFormat) -> String {
         let Self { arch, platform, .. } = self;
         let secure = if self.secure_boot { "-secureboot" } else { "" };
         let machine = format!("{platform}-{arch}{secure}");
         match &self.output {
             Output::Iso(_) => format!("{machine}.iso"),
-            Output::Image(disk) => format!("{machine}.{}", disk.format),
+            Output::Image(_) => format!("{machine}.{format}"),
             Output::Installer => format!("installer-{arch}{secure}.tar"),
             Output::Kernel => format!("kernel-{arch}"),
             // The name of the time when it was XZ; boot servers are set up for it.

@@ -197,11 +197,16 @@ pub fn partition(values: &[MetaValue]) -> Result<Blob> {
         block.extend_from_slice(&len.to_be_bytes());
         block.extend_from_slice(value.as_bytes());
     }
+    let used = block.len();
     block.resize(BLOCK - 4, 0);
     block.extend_from_slice(&END_MAGIC.to_be_bytes());
     let sum = Sha256::digest(&block);
     block[BLOCK - 36..BLOCK - 4].copy_from_slice(&sum);
-    let block = Blob::from(block);
+    let end = block.split_off(BLOCK - 36);
+    block.truncate(used);
+    // What is zero is a hole, which formats of virtual disks leave out.
+    let between = Blob::zeros((BLOCK - 36 - used) as u64);
+    let block = Blob::concat([block.into(), between, end.into()]);
     let rest = Blob::zeros(Sizes::META - 2 * block.len());
     Ok(Blob::concat([block.clone(), block, rest]))
 }

@@ -16,7 +16,7 @@ use image_core::{
         linux, oci, tar,
     },
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::Write,

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests read files and the clock")]
 
 mod architecture;
+mod base_profiles;
 mod installers;
 mod measured;
 mod media;

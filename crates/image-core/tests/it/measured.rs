@@ -8,46 +8,70 @@ use image_core::{
     examine::{self, report::MeasuredUki},
     fake,
     formats::{
-        certificate::{self, Subject},
+        certificate::{self, Certificate, Subject},
         pcr,
     },
     plan::{self, Choices, Keys, Plan},
     signature::Signer,
     signers::{KeyType, PrivateKey},
+    sources::Set,
     talos::Profile,
 };
 use std::num::NonZeroUsize;
 
-fn key() -> PrivateKey {
+pub(crate) fn key() -> PrivateKey {
     PrivateKey::read(include_bytes!("../golden/pcr/key.pem"), None).unwrap()
 }
 
 /// Makes what `request` asks for, its measurement to be signed by `key`, where `signer` is.
 fn build(request: &str, key: &PrivateKey, signer: Option<&dyn Signer>) -> Result<Blob> {
-    let version = request.lines().find_map(|line| line.strip_prefix("version: ")).unwrap();
-    let sources = fake::sources(&version.parse().unwrap()).unwrap();
-    let subject = Subject { common_name: "tests", organization: "tests" };
-    let certificate = certificate::self_signed(&subject, 0..1 << 32, key).unwrap();
-    let keys = Keys {
-        uki: Some(certificate.clone()),
-        pcr: Some(pcr::fingerprint(key.public_key())),
-        ..Keys::default()
-    };
-    let choices = Choices { keys, ..Choices::default() };
-    let profile = Profile::from_yaml(request).unwrap();
-    let plan = Plan::new(plan::resolve(&profile, &choices, &sources)?, &choices)?;
+    let planned = Planned::new(request, key)?;
     let scratch = tempfile::tempdir().unwrap();
-    let cx = Context {
-        sources: &sources,
-        scratch: &Scratch::new(scratch.path()),
-        threads: NonZeroUsize::MIN,
-        observer: &Silent,
-        signers: Signers {
-            pcr: signer,
-            uki: Some(UkiSigner { certificate: &certificate, signer: key }),
-        },
-    };
-    Ok(assemble::execute(&plan, &cx)?.blob)
+    planned.build(key, signer, &Scratch::new(scratch.path()))
+}
+
+/// A plan with all its keys, and where its parts are.
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    sources: Set,
+    certificate: Certificate,
+}
+
+impl Planned {
+    pub(crate) fn new(request: &str, key: &PrivateKey) -> Result<Self> {
+        let version = request.lines().find_map(|line| line.strip_prefix("version: ")).unwrap();
+        let sources = fake::sources(&version.parse().unwrap()).unwrap();
+        let subject = Subject { common_name: "tests", organization: "tests" };
+        let certificate = certificate::self_signed(&subject, 0..1 << 32, key).unwrap();
+        let keys = Keys {
+            uki: Some(certificate.clone()),
+            pcr: Some(pcr::fingerprint(key.public_key())),
+            ..Keys::default()
+        };
+        let choices = Choices { keys, ..Choices::default() };
+        let profile = Profile::from_yaml(request).unwrap();
+        let plan = Plan::new(plan::resolve(&profile, &choices, &sources)?, &choices)?;
+        Ok(Self { plan, sources, certificate })
+    }
+
+    pub(crate) fn build(
+        &self,
+        key: &PrivateKey,
+        signer: Option<&dyn Signer>,
+        scratch: &Scratch,
+    ) -> Result<Blob> {
+        let cx = Context {
+            sources: &self.sources,
+            scratch,
+            threads: NonZeroUsize::MIN,
+            observer: &Silent,
+            signers: Signers {
+                pcr: signer,
+                uki: Some(UkiSigner { certificate: &self.certificate, signer: key }),
+            },
+        };
+        Ok(assemble::execute(&self.plan, &cx)?.blob)
+    }
 }
 
 fn measured(medium: &Blob) -> MeasuredUki {

@@ -9,7 +9,6 @@ pub mod linux;
 pub mod qemu;
 pub mod tools;
 
-use image_core::blob::Blob;
 use std::{
     env,
     ffi::OsStr,
@@ -110,16 +109,4 @@ pub fn build_of<A: AsRef<OsStr>>(version: &str, output: &Path, arguments: &[A]) 
         .collect();
     assert_eq!(made.len(), 1, "one artifact and nothing else: {made:?}");
     made.remove(0)
-}
-
-/// A raw disk as a build has it before it is written down: zeros are holes, in steps of 64 KiB.
-pub fn sparse(disk: &Path) -> Blob {
-    const STEP: u64 = 64 << 10;
-    let whole = Blob::open(disk).expect("the disk was built");
-    let zeros = vec![0; 64 << 10];
-    Blob::concat((0..whole.len().div_ceil(STEP)).map(|number| {
-        let piece = whole.slice(number * STEP..(number + 1) * STEP);
-        let bytes = piece.to_vec(STEP).expect("the disk can be read");
-        if bytes == zeros[..bytes.len()] { Blob::zeros(piece.len()) } else { piece }
-    }))
 }

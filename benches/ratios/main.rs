@@ -55,7 +55,7 @@ fn run(mut args: Vec<OsString>) -> Result<bool> {
     // Cargo adds this.
     args.retain(|arg| arg != "--bench");
     let filter = args.first().map(|arg| arg.to_string_lossy().into_owned()).unwrap_or_default();
-    measure::ensure(&["dd", "gzip", "mksquashfs", "sh", "sha256sum", "sync", "zstd"])?;
+    measure::ensure(&["dd", "gzip", "mksquashfs", "qemu-img", "sh", "sha256sum", "sync", "zstd"])?;
     let bench = Bench {
         command: talos_image()?,
         inputs: Inputs::new(Path::new(env!("CARGO_TARGET_TMPDIR")))?,
@@ -64,6 +64,7 @@ fn run(mut args: Vec<OsString>) -> Result<bool> {
     let mut table = Table::default();
     bench.files(&mut table)?;
     bench.grub(&mut table)?;
+    bench.virtual_disks(&mut table)?;
     bench.layouts(&mut table)?;
     bench.squashfs(&mut table)?;
     print!("{table}");
@@ -211,6 +212,60 @@ impl Bench {
                 _ => self.build_of(inputs::SMALL_BOOT, &disk, &args),
             })?;
             table.time(what, large.median(), small.median(), "BOOT of 1000 MiB", 1.1);
+        }
+        Ok(())
+    }
+
+    /// Disks of virtual machines, against a copy of the bytes they hold, and an appliance against
+    /// the conversion of a raw disk that is there already.
+    fn virtual_disks(&self, table: &mut Table) -> Result<()> {
+        let whats = ["qcow2, 100 MB", "VHD, 100 MB", "OVA, 100 MB"];
+        if !whats.iter().any(|what| self.wants(what)) {
+            return Ok(());
+        }
+        eprintln!("{}", whats.join("; "));
+        let files = self.inputs.files(100 << 20)?;
+        let payload = self.inputs.payload(&files, 1)?;
+        let [copy, raw, theirs] = ["copy", "raw", "vmdk"].map(|name| self.inputs.dir().join(name));
+        self.build(&DISK, &files.args())?;
+        for entry in fs::read_dir(self.inputs.output())? {
+            fs::rename(entry?.path(), &raw)?;
+        }
+        let disk = |format: &[&str]| self.build(&[&DISK[..], format].concat(), &files.args());
+        let formats = [
+            &["--disk-format", "qcow2", "--disk-format-options", "cluster_size=8k"][..],
+            &["--disk-format", "vhd"],
+            &["--disk-format", "ova"],
+        ];
+        let [copies, conversions, qcow2, vhd, ova] = alternate(7, |which| match which {
+            0 => dd(&payload, &copy),
+            1 => {
+                measure::remove(&theirs)?;
+                let (from, to) = (raw.display(), theirs.display());
+                shell(&format!(
+                    "qemu-img convert -O vmdk -o subformat=streamOptimized -f raw '{from}' '{to}' \
+                     && sync '{to}'"
+                ))
+            }
+            which => disk(formats[which - 2]),
+        })?;
+        for ((what, runs), format) in whats.iter().zip([&qcow2, &vhd, &ova]).zip(formats) {
+            if format.contains(&"ova") {
+                table.time(what, runs.median(), conversions.median(), "qemu-img convert", 1.0);
+            } else {
+                table.time(what, runs.median(), copies.median(), "dd conv=fsync", 2.0);
+            }
+            table.peak(what, runs.peak(), PEAK);
+            disk(format)?;
+            self.inspect(what, table)?;
+        }
+        let mut ours = 0;
+        for entry in fs::read_dir(self.inputs.output())? {
+            ours = entry?.metadata()?.len();
+        }
+        table.size(whats[2], ours, fs::metadata(&theirs)?.len(), "qemu-img convert", 1.01);
+        for path in [payload, copy, raw, theirs] {
+            measure::remove(&path)?;
         }
         Ok(())
     }

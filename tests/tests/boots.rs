@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use image_core::{
-    blob::{Blob, Digest, Scratch, Spool},
+    blob::{Blob, Digest},
     fake,
     formats::{
         compress::{Codec, Decoder},
-        qcow2, tar, vhd, vmdk,
+        tar,
     },
 };
 use std::{
@@ -18,7 +18,8 @@ use std::{
 use system_tests::{
     OLD_VERSION, VERSION, build, build_of, image, part,
     qemu::{Arch, Boot, Firmware, Medium},
-    run, sparse,
+    run,
+    tools::tool,
 };
 
 /// Builds with two extensions and a kernel argument of ours; gives the medium back.
@@ -118,31 +119,20 @@ fn a_disk_with_sectors_of_512_bytes_boots() {
 #[test]
 fn virtual_disks_boot() {
     let dir = tempfile::tempdir().unwrap();
-    let raw = media(&dir.path().join("raw"), &[&DISK[..], &["--arch", "amd64"]].concat(), "ttyS0");
-    let disk = sparse(&raw);
-    let mut spool = Spool::new(&Scratch::new(dir.path()));
-    let mut qcow2 = |options| {
-        let options = qcow2::Options::parse(options).unwrap();
-        qcow2::image(&disk, &options, &mut spool, 2, &mut |_| ()).unwrap()
-    };
-    let vhd = vhd::Options {
-        size: vhd::Size::Exact,
-        id: "b81f7a43-0c5e-8d26-9f11-6a4be2c0d357".parse().unwrap(),
-        epoch: 1_700_000_000,
-    };
-    let images = [
-        ("plain.qcow2", qcow2("cluster_size=8k")),
-        ("zstd.qcow2", qcow2("compression_type=zstd")),
-        ("disk.vhd", vhd::image(&disk, &vhd).unwrap()),
-        ("disk.vmdk", {
-            let options = vmdk::Options { name: "disk.vmdk", adapter: "lsilogic", threads: 2 };
-            vmdk::image(&disk, &options, &mut spool, &mut |_| ()).unwrap()
-        }),
-    ];
-    for (name, image) in images {
-        let file = dir.path().join(name);
-        image.persist(&file, &mut |_| ()).unwrap();
-        boots(Arch::Amd64, Medium::Disk(file, 512));
+    for (name, format) in [
+        ("plain", &["--disk-format=qcow2", "--disk-format-options=cluster_size=8k"][..]),
+        ("packed", &["--disk-format=qcow2", "--disk-format-options=compression_type=zstd"]),
+        ("vhd", &["--disk-format=vhd", "--disk-format-options=subformat=fixed,force_size"]),
+        ("ova", &["--disk-format=ova"]),
+    ] {
+        let arguments = [&DISK[..], &["--arch", "amd64"], format].concat();
+        let mut disk = media(&dir.path().join(name), &arguments, "ttyS0");
+        if name == "ova" {
+            let folder = dir.path().to_str().unwrap();
+            tool("tar", &["xf", disk.to_str().unwrap(), "-C", folder, "disk.vmdk"]);
+            disk = dir.path().join("disk.vmdk");
+        }
+        boots(Arch::Amd64, Medium::Disk(disk, 512));
     }
 }
 

@@ -16,7 +16,7 @@ use system_tests::{
 };
 
 /// Every kind of output, and whether time is in it.
-const KINDS: [(&[&str], bool); 11] = [
+const KINDS: [(&[&str], bool); 15] = [
     (&["metal", "--output-kind", "kernel"], false),
     (&["metal", "--output-kind", "initramfs"], true),
     (&["metal", "--output-kind", "cmdline"], false),
@@ -28,6 +28,10 @@ const KINDS: [(&[&str], bool); 11] = [
     (&["metal"], true),
     (&["metal", "--bootloader", "grub"], true),
     (&["metal", "--bootloader", "sd-boot", "--disk-sector-size", "4096"], true),
+    (&["oracle"], true),
+    (&["oracle", "--disk-format-options", "compression_type=zstd"], true),
+    (&["azure", "--disk-size", "1246MiB"], true),
+    (&["vmware"], true),
 ];
 
 /// What must not change a byte.

@@ -31,7 +31,7 @@ fn what_is_built_is_whole_alone_and_opens_again() {
         assert_eq!(result["size"], fs::metadata(&artifact).unwrap().len());
         assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "{args:?}");
 
-        if name.ends_with(".raw") {
+        if name == "metal-amd64.raw" {
             // Gibibytes of zeros, read twice, would take longer than all other tests.
             continue;
         }
@@ -47,7 +47,7 @@ fn what_is_built_is_whole_alone_and_opens_again() {
         let [report] = &json_lines(&seen.stdout)[..] else { panic!("{args:?}: {seen:?}") };
         assert_eq!(report["kind"], kind);
         assert_eq!(report["file"], artifact.to_str().unwrap());
-        if name.ends_with(".qcow2") {
+        if name == "oracle-amd64.qcow2" {
             let expected = json!({
                 "format": "qcow2", "virtual_size": 11_736_711_168u64, "cluster_size": 8192
             });

@@ -121,11 +121,10 @@ fn check_form(target: &Target) -> Result<()> {
         _ => None,
     };
     match (disk, packing) {
-        (None, OutFormat::Raw) => Ok(()),
+        (_, OutFormat::Raw) => Ok(()),
         (None, _) => unsupported(format!(
             "packing as {packing} is not supported yet: ask for --out-format raw"
         )),
-        (Some(_), OutFormat::Raw) => Ok(()),
         (Some(disk), _) => unsupported(format!(
             "disk format {disk} packed as {packing} is not supported yet: ask for \
              --out-format raw"

@@ -128,11 +128,21 @@ fn every_plan_is_the_one_agreed_on() {
     }
 }
 
+/// Holds each row against the error it gives: base profile, version, output, and what is said.
+fn refuses(rows: &[(&str, &str, &str, ErrorKind, &str)]) {
+    for &(base, version, output, kind, expected) in rows {
+        let request = format!(
+            "baseProfileName: {base}\narch: amd64\nversion: {version}\noutput: {{{output}}}"
+        );
+        let error = plan(&request, false).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (kind, expected), "{request}");
+    }
+}
+
 #[test]
 fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
     use ErrorKind::{Input, Unsupported};
-    let sd_boot = "imageOptions: {bootloader: sd-boot}";
-    for (base, version, output, kind, expected) in [
+    refuses(&[
         ("iso", "1.1.0", "", Unsupported, "Talos v1.1.0 is not supported, only v1.2.0 and later"),
         (
             "iso",
@@ -145,12 +155,36 @@ fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
         (
             "metal",
             "1.4.8",
-            &format!("outFormat: raw, {sd_boot}"),
+            "outFormat: raw, imageOptions: {bootloader: sd-boot}",
             Unsupported,
             "bootloader sd-boot: Talos v1.4.8 has no unified kernel image to boot: ask for \
              --bootloader grub, or for Talos v1.5.0 or later",
         ),
         ("metal-uki", "1.4.0", "", Unsupported, "Talos v1.4.0 has no unified kernel image"),
+        (
+            "metal",
+            "1.7.0",
+            "outFormat: raw, imageOptions: {bootloader: sd-boot, diskSize: 1000000000}",
+            Input,
+            "the partitions need 1263534080 bytes and the disk has 1000000000: ask for \
+             --disk-size 1263534080 or more",
+        ),
+    ]);
+    let secret = format!(
+        "baseProfileName: metal-uki\narch: amd64\nversion: 1.12.0\n\
+         customization: {{embeddedMachineConfiguration: 'token: {SECRET}: {SECRET}'}}"
+    );
+    let error = plan(&secret, false).unwrap_err();
+    let message = "machine configuration: line 1 column 23: mapping values are not allowed in \
+                   this context";
+    assert_eq!((error.kind(), error.to_string().as_str()), (Input, message));
+    assert!(!format!("{error:?}").contains(SECRET));
+}
+
+#[test]
+fn what_has_no_form_in_a_disk_s_format_is_refused_by_its_flag() {
+    use ErrorKind::{Input, Unsupported};
+    refuses(&[
         (
             "oracle",
             "1.11.0",
@@ -206,30 +240,7 @@ fn what_is_not_made_yet_is_refused_by_name_and_with_what_is() {
             "--disk-size 68169720922624: VMDK: the disk needs 68169720922624 bytes, there is room \
              for 68169720922112: 512 too many",
         ),
-        (
-            "metal",
-            "1.7.0",
-            "outFormat: raw, imageOptions: {bootloader: sd-boot, diskSize: 1000000000}",
-            Input,
-            "the partitions need 1263534080 bytes and the disk has 1000000000: ask for \
-             --disk-size 1263534080 or more",
-        ),
-    ] {
-        let request = format!(
-            "baseProfileName: {base}\narch: amd64\nversion: {version}\noutput: {{{output}}}"
-        );
-        let error = plan(&request, false).unwrap_err();
-        assert_eq!((error.kind(), error.to_string().as_str()), (kind, expected), "{request}");
-    }
-    let secret = format!(
-        "baseProfileName: metal-uki\narch: amd64\nversion: 1.12.0\n\
-         customization: {{embeddedMachineConfiguration: 'token: {SECRET}: {SECRET}'}}"
-    );
-    let error = plan(&secret, false).unwrap_err();
-    let message = "machine configuration: line 1 column 23: mapping values are not allowed in \
-                   this context";
-    assert_eq!((error.kind(), error.to_string().as_str()), (Input, message));
-    assert!(!format!("{error:?}").contains(SECRET));
+    ]);
 }
 
 /// What a format rounds up is the disk's: its second table stands at its end.

@@ -1,8 +1,8 @@
 //! The way back: opens any medium and says what is in it.
 //!
 //! [`Medium::open`] tells what a file is and reads its structure; [`inspect`] and [`describe`]
-//! say what is in it as plain data, [`measured`] says what a TPM holds after it booted, [`parts`]
-//! gives its pieces.
+//! say what is in it as plain data, [`measured`] says what a TPM holds after it booted, [`verify`]
+//! whether firmware starts it, [`parts`] gives its pieces.
 //! Nothing is unpacked; pieces are ranges of the file.
 
 mod identify;
@@ -10,12 +10,15 @@ mod initramfs;
 mod measured;
 mod parts;
 pub mod report;
+mod signatures;
 mod uki;
+mod verified;
 mod volume;
 
 pub use identify::Medium;
 pub use measured::measured;
 pub use parts::{Part, Parts, parts};
+pub use verified::{Trust, own_database, verify};
 
 use crate::{blob::Blob, error::Result};
 use report::Report;
@@ -27,11 +30,20 @@ use report::Report;
 /// It is none of the media this crate writes, or it is damaged where its structure begins: where
 /// and how. What is damaged inside a disk or an ISO is among its flaws.
 pub fn inspect(file: &Blob) -> Result<Report> {
-    let medium = describe(file)?;
-    Ok(Report { size: file.len(), digest: file.digest()?, medium })
+    let mut medium = describe(file)?;
+    let mut signatures = None;
+    if let report::Medium::Uki(uki) = &mut medium {
+        let found = volume::sound(signatures::of_program(file), &mut uki.flaws)?;
+        signatures = found.map(|(found, wrong)| {
+            uki.flaws.extend(wrong);
+            found
+        });
+    }
+    Ok(Report { size: file.len(), digest: file.digest()?, signatures, medium })
 }
 
-/// The same without the digest of the whole, which for a disk is mostly one of nothing.
+/// The same without the digest of the whole, which for a disk is mostly one of nothing, and
+/// without the signatures of an image that is no file of a medium.
 ///
 /// # Errors
 /// As [`inspect`].

@@ -3,18 +3,19 @@
 use image_core::{
     assemble::{self, Context, Signers, UkiSigner},
     blob::{Blob, Scratch},
-    error::Result,
+    error::{ErrorKind, Result},
     events::Silent,
     examine::{self, report::MeasuredUki},
     fake,
     formats::{
         certificate::{self, Subject},
-        pcr,
+        cpio, pcr,
     },
-    plan::{self, Choices, Keys, Plan},
+    plan::{self, Asset, Boot, Choices, Keys, Output, Plan},
     signature::Signer,
     signers::{KeyType, PrivateKey},
     talos::Profile,
+    tree::{Node, Tree, TreePath},
 };
 use std::num::NonZeroUsize;
 
@@ -24,6 +25,16 @@ fn key() -> PrivateKey {
 
 /// Makes what `request` asks for, its measurement to be signed by `key`, where `signer` is.
 fn build(request: &str, key: &PrivateKey, signer: Option<&dyn Signer>) -> Result<Blob> {
+    build_edited(request, key, signer, |_| {})
+}
+
+/// As [`build`], with the plan changed before it is carried out.
+fn build_edited(
+    request: &str,
+    key: &PrivateKey,
+    signer: Option<&dyn Signer>,
+    edit: impl FnOnce(&mut Plan),
+) -> Result<Blob> {
     let version = request.lines().find_map(|line| line.strip_prefix("version: ")).unwrap();
     let sources = fake::sources(&version.parse().unwrap()).unwrap();
     let subject = Subject { common_name: "tests", organization: "tests" };
@@ -35,7 +46,8 @@ fn build(request: &str, key: &PrivateKey, signer: Option<&dyn Signer>) -> Result
     };
     let choices = Choices { keys, ..Choices::default() };
     let profile = Profile::from_yaml(request).unwrap();
-    let plan = Plan::new(plan::resolve(&profile, &choices, &sources)?, &choices)?;
+    let mut plan = Plan::new(plan::resolve(&profile, &choices, &sources)?, &choices)?;
+    edit(&mut plan);
     let scratch = tempfile::tempdir().unwrap();
     let cx = Context {
         sources: &sources,
@@ -110,4 +122,27 @@ fn the_signer_has_to_have_the_key_that_was_planned() {
         let error = build(request, &key, signer).unwrap_err().to_string();
         assert!(error.contains(says) && error.contains(&fingerprint), "{error}");
     }
+}
+
+/// A true one has gibibytes, which would all be hashed before it turned out too small.
+#[test]
+fn a_partition_too_small_for_the_signed_image_is_told_with_what_it_needs() {
+    let key = key();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("initramfs");
+    let mut tree = Tree::new();
+    tree.insert(TreePath::new("big").unwrap(), Node::file(Blob::zeros(34 << 20), 0o644));
+    cpio::archive(&tree, 0).unwrap().persist(&path, &mut |_| ()).unwrap();
+    let request = "baseProfileName: secureboot-metal\narch: amd64\nversion: v1.12.0\n\
+                   output: {outFormat: raw}";
+    let error = build_edited(request, &key, Some(&key), |plan| {
+        let Output::Disk(disk) = &mut plan.output else { panic!() };
+        let Boot::SdBoot { uki, esp } = &mut disk.boot else { panic!() };
+        uki.initramfs.base = Asset::File(path);
+        esp.size = Some(34 << 20);
+    });
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Assembly);
+    let error = error.to_string();
+    assert!(error.contains("EFI system partition") && error.contains("too many"), "{error}");
 }

@@ -4,12 +4,13 @@ use image_core::error::{Error, ErrorKind};
 use std::{io, process::ExitCode};
 
 /// The codes are those of the Talos imager: scripts that call one can call the other.
-const CODES: [(ErrorKind, &str, u8); 6] = [
+const CODES: [(ErrorKind, &str, u8); 7] = [
     (ErrorKind::Input, "input", 2),
     (ErrorKind::Unsupported, "unsupported", 3),
     (ErrorKind::Source, "source", 5),
     (ErrorKind::Io, "io", 6),
     (ErrorKind::Assembly, "assembly", 7),
+    (ErrorKind::Awaited, "awaited", 2),
     (ErrorKind::Bug, "bug", 1),
 ];
 
@@ -27,7 +28,7 @@ pub(crate) struct Failure {
 impl Failure {
     fn new(kind: ErrorKind, message: &str) -> Self {
         let (_, kind, code) =
-            CODES.into_iter().find(|(known, ..)| *known == kind).unwrap_or(CODES[5]);
+            CODES.into_iter().find(|(known, ..)| *known == kind).unwrap_or(CODES[6]);
         Self { kind, message: one_line(message), code }
     }
 
@@ -89,6 +90,7 @@ mod tests {
             (ErrorKind::Source, "source", 5),
             (ErrorKind::Io, "io", 6),
             (ErrorKind::Assembly, "assembly", 7),
+            (ErrorKind::Awaited, "awaited", 2),
             (ErrorKind::Bug, "bug", 1),
         ] {
             let error = Err::<(), _>(Error::new(kind, "in\n  two lines")).context("a file");

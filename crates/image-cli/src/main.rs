@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Schematic(args) => commands::schematic::run(&args, &*render),
         Command::Extensions(args) => commands::extensions::run(&args, &*render),
         Command::Inspect(args) => commands::inspect::run(&args, &*render),
+        Command::Verify(args) => commands::verify::run(&args, &*render),
         Command::Extract(args) => commands::extract::run(&args, &*render),
         Command::Keys(args) => commands::keys::run(&args, &*render),
         Command::Completions(args) => commands::completions::run(&args),

@@ -87,6 +87,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Extensions(Extensions),
     Inspect(Inspect),
+    Verify(Verify),
     Extract(Extract),
     Keys(Keys),
     Completions(Completions),
@@ -236,6 +237,34 @@ pub(crate) struct Inspect {
     /// Say what a TPM will hold after booting it, and what of that is signed
     #[arg(long)]
     pub(crate) pcrs: bool,
+}
+
+/// Say whether firmware with Secure Boot starts a medium
+///
+/// Goes through the UEFI programs that boot in ISOs, disk images and UKIs, or a program alone:
+/// whether each is signed, is what was signed, and is signed by whom the firmware trusts. Where a
+/// UKI has signatures for the TPM, they have to hold too. As firmware does, this asks neither the
+/// time nor what a certificate may be used for. If anything is wrong, the exit code is 2.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  talos-image verify metal-amd64-secureboot.iso --db keys
+  talos-image verify metal-amd64-secureboot-uki.efi --certificate uki-signing-cert.pem")]
+pub(crate) struct Verify {
+    /// Medium to look into
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Certificate that the firmware trusts, PEM or DER; repeatable
+    ///
+    /// Without it and --db each medium is held against the db that it has firmware enrol itself:
+    /// whether it fits together. Whether a machine trusts it is another matter.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) certificate: Vec<PathBuf>,
+
+    /// What the firmware has in db: an .auth file, a signature list, a folder of keys; repeatable
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub(crate) db: Vec<PathBuf>,
 }
 
 /// Take parts out of a boot medium

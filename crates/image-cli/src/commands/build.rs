@@ -61,6 +61,10 @@ pub(crate) fn run(args: &Build, global: Global, render: &dyn Render) -> anyhow::
         (Err(error), Some(dir)) if error.kind() == ErrorKind::Awaited => {
             return ask(&signing, dir, render);
         }
+        (Err(error), None) if error.kind() == ErrorKind::Awaited => {
+            let what = format!("{error}: --unsigned-requests DIR writes what is to be signed");
+            return Err(Error::new(ErrorKind::Awaited, what).into());
+        }
         (made, _) => made?,
     };
     count(*strict, warned.count())?;

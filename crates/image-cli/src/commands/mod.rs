@@ -9,4 +9,5 @@ pub(crate) mod keys;
 pub(crate) mod man;
 pub(crate) mod profile;
 pub(crate) mod schematic;
+pub(crate) mod verify;
 mod write;

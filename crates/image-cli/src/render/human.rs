@@ -1,7 +1,7 @@
 //! For people: bars while it works, text when it is done.
 
 use super::{
-    Render, Written, measured, report, request,
+    Render, Written, measured, report, request, signatures,
     text::{
         Column::{Left, Right},
         Text, exact, harmless, size,
@@ -13,7 +13,7 @@ use image_core::{
     events::{Event, Observer, Step},
     examine::{
         Part,
-        report::{Measured, Report},
+        report::{Measured, Report, Verified},
     },
     plan::Plan,
     talos::{Profile, catalogue::Catalogue, schematic::Schematic},
@@ -194,6 +194,10 @@ impl Render for Human {
 
     fn measured(&self, file: &Path, measured: &Measured) -> io::Result<()> {
         print(&measured::text(file, measured))
+    }
+
+    fn verified(&self, file: &Path, own: bool, verified: &Verified) -> io::Result<()> {
+        print(&signatures::verified(file, own, verified))
     }
 
     fn parts(&self, parts: &[Part]) -> io::Result<()> {

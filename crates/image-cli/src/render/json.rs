@@ -6,7 +6,7 @@ use image_core::{
     events::{Event, Observer, Step},
     examine::{
         Part,
-        report::{Measured, Report},
+        report::{Measured, Report, Verified},
     },
     plan::Plan,
     talos::{
@@ -145,6 +145,18 @@ impl Render for Json {
 
     fn measured(&self, file: &Path, measured: &Measured) -> io::Result<()> {
         line(io::stdout().lock(), &Named { file, found: measured })
+    }
+
+    fn verified(&self, file: &Path, own: bool, verified: &Verified) -> io::Result<()> {
+        #[derive(Serialize)]
+        struct Held<'a> {
+            valid: bool,
+            own_keys: bool,
+            #[serde(flatten)]
+            verified: &'a Verified,
+        }
+        let found = &Held { valid: verified.is_valid(), own_keys: own, verified };
+        line(io::stdout().lock(), &Named { file, found })
     }
 
     fn parts(&self, parts: &[Part]) -> io::Result<()> {

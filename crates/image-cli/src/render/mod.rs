@@ -5,6 +5,7 @@ mod json;
 mod measured;
 mod report;
 mod request;
+mod signatures;
 mod text;
 
 use crate::{cli::Global, exit::Failure};
@@ -12,7 +13,7 @@ use image_core::{
     events::Observer,
     examine::{
         Part,
-        report::{Measured, Report},
+        report::{Measured, Report, Verified},
     },
     plan::Plan,
     talos::{Profile, catalogue::Catalogue, schematic::Schematic},
@@ -38,6 +39,8 @@ pub(crate) trait Render: Observer {
     fn report(&self, file: &Path, report: &Report) -> io::Result<()>;
     /// What a TPM will hold after booting `file`.
     fn measured(&self, file: &Path, measured: &Measured) -> io::Result<()>;
+    /// Whether firmware starts `file`; `own` says that it was held against its own keys.
+    fn verified(&self, file: &Path, own: bool, verified: &Verified) -> io::Result<()>;
     /// What can be taken out of a medium.
     fn parts(&self, parts: &[Part]) -> io::Result<()>;
     /// The command, or its work on one file, failed.

@@ -1,8 +1,11 @@
 //! What is in a medium, as text for people.
 
-use super::text::{
-    Column::{self, Left, Right},
-    Text, exact, size,
+use super::{
+    signatures::{self, short},
+    text::{
+        Column::{self, Left, Right},
+        Text, exact, size,
+    },
 };
 use image_core::{
     blob::Digest,
@@ -19,7 +22,8 @@ const ENTRIES: usize = 16;
 /// The report as text, ending in a newline.
 pub(super) fn text(file: &Path, report: &Report) -> String {
     let mut text = Text::default();
-    text.titled(&file.display().to_string(), |text| {
+    let name = &*file.display().to_string();
+    text.titled(name, |text| {
         let medium = [
             ("kind", kind(&report.medium)),
             ("format", report.container.as_ref().map(format).unwrap_or_default()),
@@ -36,6 +40,7 @@ pub(super) fn text(file: &Path, report: &Report) -> String {
             Medium::Iso(it) => iso(text, medium, it),
             Medium::Uki(it) => {
                 text.fields(&with(medium, uki_fields(it)));
+                signatures::programs(text, [(name, report.signatures.as_deref())]);
                 uki(text, it);
             }
             Medium::Kernel(it) => text.fields(&with(medium, kernel_fields(it))),
@@ -150,6 +155,8 @@ fn volume(text: &mut Text, name: &str, volume: &Volume) {
 fn files(text: &mut Text, heading: &str, files: &[File]) {
     let columns = [Left("file"), Right("size"), Left("sha256")];
     table(text, heading, columns, files, |it| [it.path.clone(), size(it.size), short(&it.digest)]);
+    signatures::programs(text, files.iter().map(|it| (&*it.path, it.signatures.as_deref())));
+    signatures::variables(text, files.iter().filter_map(|it| it.variable.as_ref()));
     for file in files {
         if let Some(content) = &file.text {
             text.section(&file.path, |text| {
@@ -182,7 +189,7 @@ fn grub(text: &mut Text, name: &str, grub: &Grub) {
     });
 }
 
-fn uki_fields(uki: &Uki) -> [Field; 5] {
+fn uki_fields(uki: &Uki) -> [Field; 6] {
     let os = |key| uki.os_release.get(key).cloned();
     let name = os("PRETTY_NAME").or_else(|| os("NAME")).unwrap_or_default();
     let version = os("VERSION_ID").or_else(|| os("VERSION")).unwrap_or_default();
@@ -193,10 +200,12 @@ fn uki_fields(uki: &Uki) -> [Field; 5] {
         ("stub", uki.stub.clone().unwrap_or_default()),
         ("uname", uki.uname.clone().unwrap_or_default()),
         ("kernel", uki.kernel.as_ref().and_then(|it| it.version.clone()).unwrap_or_default()),
+        ("PCR key", uki.pcr_key.as_ref().map(Digest::hex).unwrap_or_default()),
     ]
 }
 
 fn uki(text: &mut Text, uki: &Uki) {
+    flaws(text, &uki.flaws);
     let columns = [Left("section"), Right("size"), Left("sha256"), Left("profile")];
     table(text, "sections", columns, &uki.sections, |it: &Section| {
         let profile = it.profile.and_then(|at| uki.profiles.get(at));
@@ -335,10 +344,6 @@ fn table<T, const N: usize>(
     });
 }
 
-fn short(digest: &Digest) -> String {
-    digest.hex().chars().take(12).collect()
-}
-
 /// Text that should be one line, as one line.
 fn one(text: &str) -> String {
     text.trim_end_matches(['\n', '\0']).to_owned()
@@ -435,6 +440,9 @@ mod tests {
                 size: 19_000_000,
             }),
             initramfs: Some(initramfs()),
+            pcr_key: None,
+            pcr_signers: std::collections::BTreeSet::new(),
+            flaws: Vec::new(),
         }
     }
 
@@ -452,6 +460,8 @@ mod tests {
                     digest: digest("uki"),
                     uki: Some(Box::new(uki())),
                     grub: None,
+                    signatures: None,
+                    variable: None,
                     text: None,
                 },
                 File {
@@ -460,6 +470,8 @@ mod tests {
                     digest: digest("conf"),
                     uki: None,
                     grub: None,
+                    signatures: None,
+                    variable: None,
                     text: Some("timeout 10\n".into()),
                 },
             ],
@@ -493,6 +505,7 @@ mod tests {
             size: 2301 << 20,
             digest: digest("disk"),
             container: None,
+            signatures: None,
             medium: Medium::Disk(disk),
         };
         let text = text(Path::new("metal-amd64.raw"), &report);

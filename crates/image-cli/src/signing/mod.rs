@@ -280,8 +280,8 @@ fn line(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
 fn signatures(dir: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let named = || dir.display().to_string();
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir).with_context(named)? {
-        let entry = entry.with_context(named)?;
+    for entry in fs::read_dir(dir).map_err(Error::from).with_context(named)? {
+        let entry = entry.map_err(Error::from).with_context(named)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(detached::SIGNATURE) {
             files.push((name, bytes(&entry.path())?));

@@ -46,7 +46,7 @@ fn every_command_has_a_manual_page_and_every_shell_its_completions() {
 }
 
 /// Every command, by its words.
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &[],
     &["build"],
     &["profile"],
@@ -56,6 +56,7 @@ const COMMANDS: [&[&str]; 13] = [
     &["extensions"],
     &["extensions", "list"],
     &["inspect"],
+    &["verify"],
     &["extract"],
     &["keys"],
     &["completions"],

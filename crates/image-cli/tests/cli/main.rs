@@ -7,6 +7,7 @@ mod keys;
 mod media;
 mod mistakes;
 mod requests;
+mod verify;
 
 use image_core::{
     blob::{Blob, Scratch, Spool},

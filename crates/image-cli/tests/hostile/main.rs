@@ -9,6 +9,7 @@ mod grub;
 mod media;
 mod parts;
 mod requests;
+mod signing;
 mod sources;
 mod writing;
 

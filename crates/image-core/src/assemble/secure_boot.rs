@@ -4,10 +4,11 @@ use super::{Context, UkiSigner};
 use crate::{
     blob::Blob,
     error::{During, Error, ErrorKind, Result},
+    events::Event,
     formats::{
         authenticode,
         certificate::Certificate,
-        efi_variable::{self, Variable},
+        efi_variable::{self, Update, Variable},
     },
     plan::{Enrolment, Plan, SecureBoot, SignedBy},
     talos::{
@@ -88,8 +89,13 @@ pub(super) fn files(
             let variables = [Variable::PlatformKey, Variable::KeyExchangeKey, Variable::Database];
             for (variable, file) in variables.into_iter().zip(given) {
                 let bytes = read(file)?;
-                efi_variable::Update::read(&bytes)
-                    .during(|| format!("{} {}", variable.name(), file.display()))?;
+                check(variable, &bytes, signer.certificate)
+                    .during(|| format!("{} {}", variable.name(), file.display()))?
+                    .iter()
+                    .for_each(|message| {
+                        let subject = &file.display().to_string();
+                        cx.observer.on(&Event::Warning { subject, message });
+                    });
                 files.push((path(variable), bytes.into()));
             }
         }
@@ -112,6 +118,23 @@ pub(super) fn files(
         }
     }
     Ok(files)
+}
+
+/// That an order to set `variable` is one; and what a person should know whose firmware enrols it
+/// and is to start what `certificate` is for.
+fn check(variable: Variable, auth: &[u8], certificate: &Certificate) -> Result<Option<String>> {
+    let update = Update::read(auth)?;
+    if update.verify(variable, &[])? == efi_variable::Verdict::Broken {
+        let what = "its signature is not of this variable, or does not hold: no firmware takes it";
+        return Err(Error::new(ErrorKind::Input, what));
+    }
+    let entries = efi_variable::read(&update.content)?;
+    let vouches = |it: &Certificate| it == certificate || certificate.is_signed_by(it);
+    let trusted = efi_variable::certificates(&entries).iter().any(vouches);
+    Ok((variable == Variable::Database && !trusted).then(|| {
+        let subject = certificate.subject();
+        format!("it does not trust {subject}, who signs: firmware with it starts nothing of this")
+    }))
 }
 
 fn certificates(files: &[PathBuf]) -> Result<Vec<Certificate>> {

@@ -57,7 +57,7 @@ pub fn measured(file: &Blob, scratch: &Scratch) -> Result<Measured> {
     Ok(Measured { ukis })
 }
 
-fn of_uki(contents: &Contents) -> Result<MeasuredUki> {
+pub(super) fn of_uki(contents: &Contents) -> Result<MeasuredUki> {
     let mut flaws = Vec::new();
     let key = contents.base.get(&Section::PcrPublicKey).map(pcr::read_public_key);
     let key = key.transpose().unwrap_or_else(|error| {
@@ -77,10 +77,17 @@ fn of_uki(contents: &Contents) -> Result<MeasuredUki> {
             .into_iter()
             .map(|prediction| value(prediction, signatures.as_ref().zip(key.as_ref())))
             .collect();
-        if signatures.is_some() && pcr11.iter().all(|value| value.signed.is_empty()) {
+        let wrong: Vec<_> = signatures
+            .iter()
+            .flat_map(Signatures::banks)
+            .filter(|&bank| HashFunction::ALL.iter().any(|known| known.name() == bank))
+            .filter(|bank| !pcr11.iter().any(|value| value.signed.contains(bank)))
+            .collect();
+        if !wrong.is_empty() {
             flaws.push(format!(
-                "profile {number} {id}: its {} signs none of these values by the key in {}",
+                "profile {number} {id}: its {} signs none of these values of {} by the key in {}",
                 Section::PcrSignature,
+                wrong.join(", "),
                 Section::PcrPublicKey
             ));
         }

@@ -1,22 +1,25 @@
 //! The way back: opens any medium and says what is in it.
 //!
 //! [`Medium::open`] tells what a file is and reads its structure; [`inspect`] and [`describe`]
-//! say what is in it as plain data, [`measured`] says what a TPM holds after it booted, [`parts`]
-//! gives its pieces. Nothing is unpacked; pieces are ranges of the file, but for those of virtual
-//! disks that are compressed.
+//! say what is in it as plain data, [`measured`] says what a TPM holds after it booted, [`verify`]
+//! whether firmware starts it, [`parts`] gives its pieces. Nothing is unpacked; pieces are ranges
+//! of the file, but for those of virtual disks that are compressed.
 
 mod identify;
 mod initramfs;
 mod measured;
 mod parts;
 pub mod report;
+mod signatures;
 mod uki;
+mod verified;
 mod virtual_disk;
 mod volume;
 
 pub use identify::Medium;
 pub use measured::measured;
 pub use parts::{Part, Parts, parts};
+pub use verified::{Trust, own_database, verify};
 
 use crate::{
     blob::{Blob, Scratch},
@@ -33,12 +36,21 @@ use report::Report;
 /// and how. What is damaged inside a disk or an ISO is among its flaws.
 pub fn inspect(file: &Blob, scratch: &Scratch) -> Result<Report> {
     let (container, raw) = virtual_disk::open(file, scratch)?;
-    let medium = named(container.as_ref(), describe(&raw))?;
-    Ok(Report { size: file.len(), digest: file.digest()?, container, medium })
+    let mut medium = named(container.as_ref(), describe(&raw))?;
+    let mut signatures = None;
+    if let report::Medium::Uki(uki) = &mut medium {
+        let found = volume::sound(signatures::of_program(file), &mut uki.flaws)?;
+        signatures = found.map(|(found, wrong)| {
+            uki.flaws.extend(wrong);
+            found
+        });
+    }
+    Ok(Report { size: file.len(), digest: file.digest()?, container, signatures, medium })
 }
 
 /// The same of a medium as it stands, in no virtual disk, and without the digest of the whole,
-/// which for a disk is mostly one of nothing.
+/// which for a disk is mostly one of nothing, and without the signatures of an image that is no
+/// file of a medium.
 ///
 /// # Errors
 /// As [`inspect`].

@@ -4,7 +4,7 @@
 
 use crate::blob::Digest;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a file is, and what is in it.
 #[derive(Clone, Debug, Serialize)]
@@ -16,6 +16,9 @@ pub struct Report {
     /// What the medium is in, if it is a virtual machine's disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
+    /// Who signed it, where it is a UEFI program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Vec<Signature>>,
     /// What it is.
     #[serde(flatten)]
     pub medium: Medium,
@@ -132,6 +135,12 @@ pub struct File {
     pub size: u64,
     /// SHA-256 of its content.
     pub digest: Digest,
+    /// Who signed it, where it is a UEFI program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Vec<Signature>>,
+    /// What it has firmware trust, where systemd-boot would enrol it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variable: Option<Variable>,
     /// What is in it, where it is a UKI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uki: Option<Box<Uki>>,
@@ -141,6 +150,72 @@ pub struct File {
     /// Its text, where it is configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+}
+
+/// A signature of a UEFI program (Authenticode).
+#[derive(Clone, Debug, Serialize)]
+pub struct Signature {
+    /// Whether it is the program's.
+    pub state: SignatureState,
+    /// The hash of the program that was signed.
+    pub digest: Digest,
+    /// Who signed, if the signature says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Certificate>,
+}
+
+/// Whether a signature is of the program it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureState {
+    /// It is. Whether anybody trusts the signer is for the machine to say.
+    Holds,
+    /// The program is not what was signed.
+    WrongDigest,
+    /// It was not made by the key it says, or does not carry that key's certificate.
+    Broken,
+}
+
+/// An X.509 certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Certificate {
+    /// Whose key it is.
+    pub subject: String,
+    /// Who says so.
+    pub issuer: String,
+    /// SHA-256 of the certificate in DER.
+    pub fingerprint: Digest,
+    /// From when on it holds, such as `2026-11-23T02:17:20Z`. Firmware does not ask.
+    pub not_before: String,
+    /// Until when it holds.
+    pub not_after: String,
+}
+
+/// A signed order to set a variable of Secure Boot.
+#[derive(Clone, Debug, Serialize)]
+pub struct Variable {
+    /// `PK`, `KEK`, `db` or `dbx`.
+    pub name: &'static str,
+    /// When it was signed; firmware takes only later ones after it.
+    pub time: String,
+    /// Who signed it; none if the signature does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Certificate>,
+    /// What the variable is to hold.
+    pub entries: Vec<VariableEntry>,
+}
+
+/// An entry of a variable.
+#[derive(Clone, Debug, Serialize)]
+pub struct VariableEntry {
+    /// Whom it belongs to, a GUID.
+    pub owner: String,
+    /// What is known, if it is a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// What is known, if it is the hash of a program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<Digest>,
 }
 
 /// A GRUB core image.
@@ -213,6 +288,15 @@ pub struct Uki {
     pub kernel: Option<Kernel>,
     /// `.initrd`.
     pub initramfs: Option<Initramfs>,
+    /// The fingerprint of the key in `.pcrpkey`, which Talos takes signatures of PCR 11 from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcr_key: Option<Digest>,
+    /// The fingerprints of the keys that its `.pcrsig` sections are signed by, as they say.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub pcr_signers: BTreeSet<String>,
+    /// What is wrong with its signatures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<String>,
 }
 
 /// A PE section.
@@ -400,4 +484,89 @@ pub struct RegisterValue {
     /// The banks whose value is signed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub signed: Vec<&'static str>,
+}
+
+/// Whether firmware with Secure Boot on would start what is on a medium.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verified {
+    /// The UEFI programs on the medium, or the one it is.
+    pub programs: Vec<VerifiedProgram>,
+}
+
+/// Whether firmware would start a program.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifiedProgram {
+    /// Its path in the EFI system partition; none if the medium is the program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What firmware would say.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// Whether the signatures of PCR 11 hold, where it is a UKI with such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcr: Option<VerifiedPcr>,
+}
+
+/// What firmware would say of a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "verdict")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It is signed, and this trusted certificate vouches for who signed.
+    Valid {
+        /// The trusted certificate.
+        anchor: Certificate,
+    },
+    /// It is trusted by its hash, signed or not.
+    ValidHash {
+        /// The program's hash.
+        digest: Digest,
+    },
+    /// Nobody signed it.
+    Unsigned,
+    /// It is not what was signed.
+    WrongDigest {
+        /// The hash of what was signed.
+        signed: Digest,
+        /// The hash of what is there.
+        found: Digest,
+    },
+    /// It is signed, and no trusted certificate vouches for who signed.
+    WrongKey {
+        /// The certificate of who signed.
+        signer: Certificate,
+    },
+    /// Its signature was not made by the key it says, or does not carry that key's certificate.
+    Broken,
+    /// It is no program, or its signature is none.
+    Damaged {
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Signatures of what PCR 11 will hold.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifiedPcr {
+    /// The fingerprint of the key in `.pcrpkey`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Digest>,
+    /// What is wrong with the signatures; nothing if they hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<String>,
+}
+
+impl Verified {
+    /// Whether all of it is right.
+    pub fn is_valid(&self) -> bool {
+        self.programs.iter().all(VerifiedProgram::is_valid)
+    }
+}
+
+impl VerifiedProgram {
+    /// Whether firmware would start it, and what it is signed to unseal would be.
+    pub fn is_valid(&self) -> bool {
+        let starts = matches!(self.verdict, Verdict::Valid { .. } | Verdict::ValidHash { .. });
+        starts && self.pcr.as_ref().is_none_or(|pcr| pcr.flaws.is_empty())
+    }
 }

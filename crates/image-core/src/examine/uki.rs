@@ -2,14 +2,16 @@
 
 use super::{initramfs, report};
 use crate::{
-    blob::Blob,
+    blob::{Blob, Digest},
     error::{During, Result},
     formats::{
         linux::Kernel,
-        os_release,
+        os_release, pcr,
         uki::{self, Contents, Section},
     },
 };
+
+use std::collections::BTreeSet;
 
 /// The longest section that is read as text, in bytes.
 const TEXT_LIMIT: u64 = 64 << 10;
@@ -52,7 +54,12 @@ pub(super) fn describe(contents: &Contents) -> Result<report::Uki> {
     let initramfs = base
         .get(&Section::Initrd)
         .map(|content| initramfs::describe(content).during(|| Section::Initrd.to_string()));
+    let mut flaws = Vec::new();
+    let (pcr_key, pcr_signers) = pcr_keys(contents, &mut flaws);
     Ok(report::Uki {
+        pcr_key,
+        pcr_signers,
+        flaws,
         architecture: contents.image.machine.to_string(),
         stub: contents.systemd_program()?,
         os_release,
@@ -62,6 +69,29 @@ pub(super) fn describe(contents: &Contents) -> Result<report::Uki> {
         kernel: kernel.transpose()?,
         initramfs: initramfs.transpose()?,
     })
+}
+
+/// The fingerprints of the key that signatures of PCR 11 are checked by, and of those they say
+/// they are by.
+fn pcr_keys(contents: &Contents, flaws: &mut Vec<String>) -> (Option<Digest>, BTreeSet<String>) {
+    let key = contents.base.get(&Section::PcrPublicKey).map(pcr::read_public_key);
+    let key = key.transpose().unwrap_or_else(|error| {
+        flaws.push(error.to_string());
+        None
+    });
+    let key = key.as_ref().map(pcr::fingerprint);
+    let mut signers = BTreeSet::new();
+    for section in contents.boots().iter().filter_map(|it| it.get(&Section::PcrSignature)) {
+        match pcr::Signatures::read(section) {
+            Ok(signatures) => signers.extend(signatures.keys().into_iter().map(str::to_owned)),
+            Err(error) => flaws.push(error.to_string()),
+        }
+    }
+    if let Some(other) = signers.iter().find(|&it| key.is_none_or(|key| key.hex() != *it)) {
+        let (signed, held) = (Section::PcrSignature, Section::PcrPublicKey);
+        flaws.push(format!("{signed}: it is by the key {other}, which is not the one in {held}"));
+    }
+    (key, signers)
 }
 
 fn profiles(contents: &Contents) -> Result<Vec<report::Profile>> {

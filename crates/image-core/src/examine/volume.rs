@@ -1,12 +1,12 @@
 //! Disks, ISOs and the file systems in them.
 
-use super::{report, uki};
+use super::{report, signatures, uki};
 use crate::{
     blob::{Blob, Extent},
     error::{During, ErrorKind, Result},
-    formats::{self, fat, gpt, grub, iso9660, pe, xfs},
+    formats::{self, fat, gpt, grub, iso9660, xfs},
     talos::{
-        self,
+        self, esp,
         meta::{self, MetaValue},
     },
     tree::{Tree, TreePath},
@@ -305,10 +305,26 @@ fn file(
         .map(|described| sound(described, flaws));
     let name = path.as_str().to_ascii_lowercase();
     let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
-    if ends(&[".efi"]) {
-        sound(pe::Image::parse(content).during(named), flaws)?;
-    }
+    let signatures = if signatures::is_program(path) {
+        let found = signatures::of_program(content).during(named);
+        sound(found, flaws)?
+    } else {
+        None
+    };
+    let signatures = signatures.map(|(signatures, wrong)| {
+        flaws.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", named())));
+        signatures
+    });
+    let variable = esp::variable_at(path.as_str())
+        .map(|variable| signatures::of_variable(variable, content).during(named))
+        .map(|described| sound(described, flaws));
+    let variable = variable.transpose()?.flatten().map(|(variable, wrong)| {
+        flaws.extend(wrong.map(|wrong| format!("{}: {wrong}", named())));
+        variable
+    });
     Ok(report::File {
+        signatures,
+        variable,
         path: path.to_string(),
         size: content.len(),
         digest: content.digest().during(named)?,

@@ -1,5 +1,7 @@
 //! Seconds since 1970 as a calendar date in UTC, for the formats that store dates in parts.
 
+use std::fmt;
+
 /// A date and time in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Utc {
@@ -38,21 +40,26 @@ impl Utc {
     }
 }
 
+/// As RFC 3339 has it: `2026-11-23T02:17:20Z`.
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day, hour, minute, second } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn known_moments() {
-        let date = |epoch| {
-            let Utc { year, month, day, hour, minute, second } = Utc::new(epoch);
-            format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
-        };
-        assert_eq!(date(0), "1970-01-01 00:00:00");
-        assert_eq!(date(951_782_399), "2000-02-28 23:59:59");
-        assert_eq!(date(951_782_400), "2000-02-29 00:00:00");
-        assert_eq!(date(1_234_567_890), "2009-02-13 23:31:30");
-        assert_eq!(date(1_735_689_599), "2024-12-31 23:59:59");
-        assert_eq!(date(4_107_542_400), "2100-03-01 00:00:00");
+        let date = |epoch| Utc::new(epoch).to_string();
+        assert_eq!(date(0), "1970-01-01T00:00:00Z");
+        assert_eq!(date(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(date(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(date(1_234_567_890), "2009-02-13T23:31:30Z");
+        assert_eq!(date(1_735_689_599), "2024-12-31T23:59:59Z");
+        assert_eq!(date(4_107_542_400), "2100-03-01T00:00:00Z");
     }
 }

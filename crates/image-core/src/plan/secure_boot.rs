@@ -33,8 +33,10 @@ pub(super) fn signing(target: &Target, keys: &Keys) -> Result<Option<Signing>> {
         Error::new(ErrorKind::Input, what)
     };
     let certificate = keys.uki.as_ref();
-    let certificate = certificate
-        .ok_or_else(|| missing("systemd-boot and the UKI", "--uki-key and --uki-certificate"))?;
+    let certificate = certificate.ok_or_else(|| {
+        let what = "systemd-boot and the UKI, or its certificate,";
+        missing(what, "--uki-key and --uki-certificate")
+    })?;
     let pcr_key = keys.pcr.ok_or_else(|| missing("what PCR 11 will hold", "--pcr-key"))?;
     let signed_by =
         SignedBy { subject: certificate.subject(), certificate: certificate.fingerprint() };
@@ -63,9 +65,9 @@ pub(super) fn signing(target: &Target, keys: &Keys) -> Result<Option<Signing>> {
 /// The variables as files, all or none.
 fn files(assets: &SecureBootAssets) -> Result<Option<Enrolment>> {
     let files = [
-        ("platformKeyPath", &assets.platform_key_path),
-        ("keyExchangeKeyPath", &assets.key_exchange_key_path),
-        ("signatureKeyPath", &assets.signature_key_path),
+        ("PK.auth (platformKeyPath)", &assets.platform_key_path),
+        ("KEK.auth (keyExchangeKeyPath)", &assets.key_exchange_key_path),
+        ("db.auth (signatureKeyPath)", &assets.signature_key_path),
     ];
     let missing: Vec<_> =
         files.iter().filter(|(_, path)| path.is_empty()).map(|(key, _)| *key).collect();
@@ -74,8 +76,8 @@ fn files(assets: &SecureBootAssets) -> Result<Option<Enrolment>> {
         3 => Ok(None),
         _ => {
             let what = format!(
-                "Secure Boot: of PK.auth, KEK.auth and db.auth some are given, and {} is not: give \
-                 all three, or none to have them made",
+                "Secure Boot: of the keys to enrol some are given, and not {}: give all three, or \
+                 none to have them made",
                 missing.join(" and ")
             );
             Err(Error::new(ErrorKind::Input, what))

@@ -83,6 +83,8 @@ pub(super) fn read(file: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKey,
 
 const CERTIFICATE: &str = "this is a certificate, and not the private key that belongs to it";
 const PUBLIC: &str = "this is a public key, and not the private key that belongs to it";
+const ENCRYPTED: &str =
+    "the private key is encrypted: name the file with its passphrase (--passphrase-file)";
 const DAMAGED: &str = "the private key is damaged";
 const PASSPHRASE: &str = "the passphrase is wrong, or the file is damaged";
 
@@ -151,7 +153,7 @@ fn of_der(der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKey, Error> {
         Some(Shape::Pkcs8) => of_pkcs8(der),
         Some(Shape::Encrypted) => match passphrase {
             Some(passphrase) => of_pkcs8(&decrypt(der, passphrase)?),
-            None => Err(error("the private key is encrypted: its passphrase is needed")),
+            None => Err(error(ENCRYPTED)),
         },
         Some(Shape::Rsa(_)) => of_rsa(der),
         Some(Shape::Ec(Some(curve))) => {
@@ -308,7 +310,7 @@ mod tests {
             ("hello", None, "there is no private key in it"),
             (key("rsa-certificate"), None, "this is a certificate"),
             (key("rsa-public"), None, "this is a public key"),
-            (key("rsa-pbkdf2"), None, "is encrypted: its passphrase is needed"),
+            (key("rsa-pbkdf2"), None, "is encrypted: name the file with its passphrase"),
             (key("rsa-pbkdf2"), Some("Swordfish"), "the passphrase is wrong"),
             (key("rsa-scrypt"), Some(""), "the passphrase is wrong"),
             (key("rsa-pbes1"), Some("swordfish"), "only PBES2 with AES: `openssl pkcs8"),

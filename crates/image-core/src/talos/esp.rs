@@ -1,6 +1,7 @@
 //! The EFI system partition of a Talos disk or ISO: which files, under which names.
 
 use super::{Arch, TalosVersion, profile::EnrollKeys};
+use crate::formats::efi_variable::Variable;
 
 /// The volume label.
 pub const LABEL: &str = "EFI";
@@ -35,6 +36,17 @@ pub fn enrolment_path(variable: &str) -> String {
     format!("loader/keys/auto/{variable}.auth")
 }
 
+/// The variable that a file is a signed order to set, by its path: `loader/keys/NAME/PK.auth` and
+/// so on, in letters of either case. systemd-boot offers every `NAME` in its menu.
+pub fn variable_at(path: &str) -> Option<Variable> {
+    use Variable::{Database, ForbiddenDatabase, KeyExchangeKey, PlatformKey};
+    let path = path.to_ascii_lowercase();
+    let (_, file) = path.strip_prefix("loader/keys/")?.split_once('/')?;
+    let name = file.strip_suffix(".auth")?;
+    let all = [PlatformKey, KeyExchangeKey, Database, ForbiddenDatabase];
+    all.into_iter().find(|variable| variable.name().eq_ignore_ascii_case(name))
+}
+
 /// loader.conf: how long the menu stays, in seconds, and when keys are enrolled. An ISO always
 /// says so, `off` if it is not signed; a disk only if it carries keys.
 pub fn loader_conf(enroll_keys: Option<EnrollKeys>) -> String {
@@ -67,6 +79,15 @@ pub fn iso_volume_id(version: &TalosVersion) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_to_enrol_are_known_by_their_paths() {
+        assert_eq!(variable_at(&enrolment_path("db")), Some(Variable::Database));
+        assert_eq!(variable_at("LOADER/KEYS/MINE/PK.AUTH"), Some(Variable::PlatformKey));
+        for other in ["loader/keys/db.auth", "loader/keys/auto/db.esl", "keys/auto/db.auth"] {
+            assert_eq!(variable_at(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn iso() {

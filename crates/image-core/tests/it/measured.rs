@@ -3,19 +3,20 @@
 use image_core::{
     assemble::{self, Context, Signers, UkiSigner},
     blob::{Blob, Scratch},
-    error::Result,
+    error::{ErrorKind, Result},
     events::Silent,
     examine::{self, report::MeasuredUki},
     fake,
     formats::{
         certificate::{self, Certificate, Subject},
-        pcr,
+        cpio, pcr,
     },
-    plan::{self, Choices, Keys, Plan},
+    plan::{self, Asset, Boot, Choices, Keys, Output, Plan},
     signature::Signer,
     signers::{KeyType, PrivateKey},
     sources::Set,
     talos::Profile,
+    tree::{Node, Tree, TreePath},
 };
 use std::num::NonZeroUsize;
 
@@ -25,7 +26,18 @@ pub(crate) fn key() -> PrivateKey {
 
 /// Makes what `request` asks for, its measurement to be signed by `key`, where `signer` is.
 fn build(request: &str, key: &PrivateKey, signer: Option<&dyn Signer>) -> Result<Blob> {
-    let planned = Planned::new(request, key)?;
+    build_edited(request, key, signer, |_| {})
+}
+
+/// As [`build`], with the plan changed before it is carried out.
+fn build_edited(
+    request: &str,
+    key: &PrivateKey,
+    signer: Option<&dyn Signer>,
+    edit: impl FnOnce(&mut Plan),
+) -> Result<Blob> {
+    let mut planned = Planned::new(request, key)?;
+    edit(&mut planned.plan);
     let scratch = tempfile::tempdir().unwrap();
     planned.build(key, signer, &Scratch::new(scratch.path()))
 }
@@ -134,4 +146,27 @@ fn the_signer_has_to_have_the_key_that_was_planned() {
         let error = build(request, &key, signer).unwrap_err().to_string();
         assert!(error.contains(says) && error.contains(&fingerprint), "{error}");
     }
+}
+
+/// A true one has gibibytes, which would all be hashed before it turned out too small.
+#[test]
+fn a_partition_too_small_for_the_signed_image_is_told_with_what_it_needs() {
+    let key = key();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("initramfs");
+    let mut tree = Tree::new();
+    tree.insert(TreePath::new("big").unwrap(), Node::file(Blob::zeros(34 << 20), 0o644));
+    cpio::archive(&tree, 0).unwrap().persist(&path, &mut |_| ()).unwrap();
+    let request = "baseProfileName: secureboot-metal\narch: amd64\nversion: v1.12.0\n\
+                   output: {outFormat: raw}";
+    let error = build_edited(request, &key, Some(&key), |plan| {
+        let Output::Disk(disk) = &mut plan.output else { panic!() };
+        let Boot::SdBoot { uki, esp } = &mut disk.boot else { panic!() };
+        uki.initramfs.base = Asset::File(path);
+        esp.size = Some(34 << 20);
+    });
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Assembly);
+    let error = error.to_string();
+    assert!(error.contains("EFI system partition") && error.contains("too many"), "{error}");
 }

@@ -6,10 +6,11 @@ use image_core::{
     error::{Error, ErrorKind},
     fake,
     formats::{
+        certificate::Certificate,
         oci::{self, Encoding},
-        vhd,
+        pcr, vhd,
     },
-    plan::{self, Choices, DiskFormat, Output, Plan},
+    plan::{self, Choices, DiskFormat, Keys, Output, Plan},
     sources::{Layout, Set},
     talos::{
         Arch, Profile,
@@ -45,6 +46,16 @@ fn sources() -> Set {
     Set::new(vec![Arc::new(Layout::tree("oci:mirror", oci::layout(&images).unwrap()).unwrap())])
 }
 
+/// The public halves of the keys in `tests/golden/keys.txt`.
+fn keys() -> Keys {
+    let (_, pem) = include_str!("../golden/keys.txt").split_once("== rsa-certificate\n").unwrap();
+    let (pem, _) = pem.split_once("== ").unwrap();
+    let certificate = Certificate::read(pem.as_bytes()).unwrap();
+    let pcr = Some(pcr::fingerprint(certificate.public_key()));
+    let microsoft_db = vec!["microsoft.der".into()];
+    Keys { uki: Some(certificate), pcr, microsoft_db, ..Keys::default() }
+}
+
 /// The plan for `request`, with a schematic's extension where asked for.
 fn plan(request: &str, schematic: bool) -> Result<Plan, Error> {
     let metadata = Metadata {
@@ -63,8 +74,9 @@ fn plan(request: &str, schematic: bool) -> Result<Plan, Error> {
         label: None,
     });
     let extension = "input: {systemExtensions: [{imageRef: siderolabs/hello:1.0.0}]}";
+    let keys = if request.contains("secureboot") { keys() } else { Keys::default() };
     let profile = Profile::from_yaml(&format!("{request}\n{extension}\n"))?;
-    let choices = Choices { epoch: 1_700_000_000, schematic, ..Choices::default() };
+    let choices = Choices { epoch: 1_700_000_000, schematic, keys, ..Choices::default() };
     Plan::new(plan::resolve(&profile, &choices, &sources())?, &choices)
 }
 
@@ -84,6 +96,7 @@ fn every_plan_is_the_one_agreed_on() {
     };
     let meta = "customization: {metaContents: [{key: 0xa, value: text}]}";
     let raw = "output: {outFormat: raw}";
+    let force = "output: {isoOptions: {sdBootEnrollKeys: force}}";
     let arguments = "customization: {extraKernelArgs: [a=b, -selinux]}";
     let config = format!("{{apiVersion: v1alpha1, kind: HostNameConfig, hostname: {SECRET}}}");
     let config = format!("customization: {{embeddedMachineConfiguration: {config:?}}}");
@@ -96,6 +109,8 @@ fn every_plan_is_the_one_agreed_on() {
         ("iso-grub-1.9", base("iso", "amd64", "v1.9.0", "")),
         ("iso-grub-arm64", base("iso", "arm64", "v1.9.0", "")),
         ("iso-nocloud", format!("arch: amd64\nversion: v1.12.0\n{nocloud}")),
+        ("secureboot-iso", base("secureboot-iso", "amd64", "v1.12.0", force)),
+        ("secureboot-metal", base("secureboot-metal", "arm64", "v1.11.0", raw)),
         ("metal-512", disk("amd64", 512, "")),
         ("metal-4096", disk("arm64", 4096, meta)),
         ("metal-dual-boot", base("metal", "amd64", "v1.11.0", &format!("{raw}\n{meta}"))),

@@ -123,8 +123,12 @@ impl Signature {
         Ok(Self { digest, signer, certificates: data.certificates, der })
     }
 
-    /// What firmware would say of a program with the hash `found`.
-    fn verdict(&self, found: Digest, trusted: &[Certificate]) -> Result<Verdict> {
+    /// What firmware would say that trusts these certificates, of a program with the [hash](digest)
+    /// `found`.
+    ///
+    /// # Errors
+    /// `Corrupt` if the signature cannot be read.
+    pub fn verdict(&self, found: Digest, trusted: &[Certificate]) -> Result<Verdict> {
         let data = SignedData::read(FORMAT, &self.der)?;
         let content = indirect_data::read(&data)?;
         let Some(signer) = data.signer().filter(|_| data.holds(content.bytes)) else {

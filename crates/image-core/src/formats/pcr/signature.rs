@@ -10,7 +10,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use spki::der::pem;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PCRSIG: &str = ".pcrsig";
 const PCRPKEY: &str = ".pcrpkey";
@@ -121,6 +121,16 @@ impl Signatures {
         serde_json::from_slice(&text(content, PCRSIG)?)
             .map(Self)
             .map_err(|error| Error::corrupt(PCRSIG, 0, error.to_string()))
+    }
+
+    /// The banks it has signatures for, those included that are not known here.
+    pub fn banks(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, entries)| !entries.is_empty()).map(|(bank, _)| bank.as_str())
+    }
+
+    /// The [fingerprints](fingerprint) of the keys it says it is signed by.
+    pub fn keys(&self) -> BTreeSet<&str> {
+        self.0.values().flatten().map(|entry| entry.pkfp.as_str()).collect()
     }
 
     /// Whether `key` signed that PCR 11 holds `value` in `bank`.

@@ -41,7 +41,7 @@ fn from_environment(variable: &str) -> PathBuf {
 /// | `ARCH/modules/` | that kernel's modules, below its release |
 /// | `ARCH/systemd-boot.efi`, `ARCH/systemd-stub.efi`, `ARCH/addon-stub.efi` | systemd 257 |
 /// | `ARCH/firmware-code.fd`, `ARCH/firmware-vars.fd` | UEFI for QEMU |
-/// | `amd64/firmware-code-secure.fd` | UEFI that enforces Secure Boot, wants SMM |
+/// | `ARCH/firmware-code-secure.fd` | UEFI that enforces Secure Boot; on amd64 it wants SMM |
 /// | `intel-ucode/06-55-04` …, `amd-ucode/microcode_amd*.bin` | microcode |
 /// | `grub/i386-pc/`, `grub/x86_64-efi/`, `grub/arm64-efi/` | GRUB's modules and boot images, of 2.12 |
 /// | `grub-2.06/i386-pc/` … | the same of 2.06 |

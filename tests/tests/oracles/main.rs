@@ -8,6 +8,7 @@ mod installer;
 mod keys;
 mod modules;
 mod sections;
+mod secure_boot;
 mod signatures;
 mod volumes;
 mod volumes_xfs;

@@ -41,7 +41,7 @@ fn from_environment(variable: &str) -> PathBuf {
 /// | `ARCH/modules/` | that kernel's modules, below its release |
 /// | `ARCH/systemd-boot.efi`, `ARCH/systemd-stub.efi`, `ARCH/addon-stub.efi` | systemd 257 |
 /// | `ARCH/firmware-code.fd`, `ARCH/firmware-vars.fd` | UEFI for QEMU |
-/// | `amd64/firmware-code-secure.fd` | UEFI that enforces Secure Boot, wants SMM |
+/// | `ARCH/firmware-code-secure.fd` | UEFI that enforces Secure Boot; on amd64 it wants SMM |
 /// | `intel-ucode/06-55-04` …, `amd-ucode/microcode_amd*.bin` | microcode |
 /// | `grub/i386-pc/`, `grub/x86_64-efi/`, `grub/arm64-efi/` | GRUB's modules and boot images, of 2.12 |
 /// | `grub-2.06/i386-pc/` … | the same of 2.06 |
@@ -93,6 +93,13 @@ pub fn build<A: AsRef<OsStr>>(output: &Path, arguments: &[A]) -> PathBuf {
 /// As [`build`], as `version` of Talos has it: the release is the stand-in all the same, but for
 /// [`OLD_VERSION`] the older one.
 pub fn build_of<A: AsRef<OsStr>>(version: &str, output: &Path, arguments: &[A]) -> PathBuf {
+    let mut made = build_any(version, output, arguments);
+    assert_eq!(made.len(), 1, "one artifact and nothing else: {made:?}");
+    made.remove(0)
+}
+
+/// As [`build_of`], and all there is in `output` then: nothing, if signatures are missing.
+pub fn build_any<A: AsRef<OsStr>>(version: &str, output: &Path, arguments: &[A]) -> Vec<PathBuf> {
     let mut command = talos_image();
     command.arg("build").args(arguments);
     let release_image = match version {
@@ -103,10 +110,9 @@ pub fn build_of<A: AsRef<OsStr>>(version: &str, output: &Path, arguments: &[A]) 
     command.args(["--source", &release(), "--quiet", "--output"]);
     command.arg(output);
     tools::finish(&mut command);
-    let mut made: Vec<_> = std::fs::read_dir(output)
-        .expect("the output folder is there")
+    std::fs::read_dir(output)
+        .into_iter()
+        .flatten()
         .map(|entry| entry.expect("its entries can be read").path())
-        .collect();
-    assert_eq!(made.len(), 1, "one artifact and nothing else: {made:?}");
-    made.remove(0)
+        .collect()
 }

@@ -17,6 +17,9 @@ pub const MARKER: &str = "TALOS-IMAGE-BOOT-OK";
 /// How long a boot may take. It takes 4 to 10 s alone; more when the machine is busy.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The firmware's variables, in the folder of a boot.
+const VARS: &str = "vars.fd";
+
 /// The kind of processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arch {
@@ -68,6 +71,25 @@ impl Firmware {
     pub fn uefi(arch: Arch) -> Self {
         Self::uefi_in(&crate::part(""), arch)
     }
+
+    /// UEFI out of the tests' parts that enforces Secure Boot once it has keys; without them.
+    pub fn secure(arch: Arch) -> Self {
+        let dir = crate::part(arch.name());
+        Self::Uefi {
+            code: dir.join("firmware-code-secure.fd"),
+            vars: dir.join("firmware-vars.fd"),
+            smm: arch == Arch::Amd64,
+        }
+    }
+
+    /// The same with these variables.
+    #[must_use]
+    pub fn with_vars(self, vars: PathBuf) -> Self {
+        match self {
+            Self::Bios => Self::Bios,
+            Self::Uefi { code, smm, .. } => Self::Uefi { code, vars, smm },
+        }
+    }
 }
 
 /// What is booted. It is never written to.
@@ -104,6 +126,10 @@ pub struct Boot {
     /// What is typed when the console says what, each once, in order. At first: Enter at
     /// systemd-boot's menu, which Talos shows for 10 s.
     pub answers: Vec<(String, String)>,
+    /// Whether the machine may start anew; else a restart ends it.
+    pub restarts: bool,
+    /// Where the firmware's variables go as the boot left them.
+    pub vars_after: Option<PathBuf>,
     /// The text on the console that ends the boot.
     pub until: String,
     /// The boot fails after this time.
@@ -121,6 +147,8 @@ impl Boot {
             cpu: None,
             tpm: false,
             answers: vec![("Boot in".to_owned(), "\r".to_owned())],
+            restarts: false,
+            vars_after: None,
             until: MARKER.to_owned(),
             patience: PATIENCE,
         }
@@ -173,10 +201,13 @@ impl Boot {
         let mut board = board.to_owned();
         let mut qemu = Command::new(program);
         qemu.args(["-accel", "tcg", "-nodefaults", "-nographic", "-serial", "stdio"]);
-        qemu.args(["-no-reboot", "-smp", "1", "-m", &self.memory.to_string()]);
+        qemu.args(["-smp", "1", "-m", &self.memory.to_string()]);
+        if !self.restarts {
+            qemu.arg("-no-reboot");
+        }
         qemu.args(["-cpu", self.cpu.as_deref().unwrap_or(cpu)]);
         if let Firmware::Uefi { code, vars, smm } = &self.firmware {
-            let copy = dir.path().join("vars.fd");
+            let copy = dir.path().join(VARS);
             fs::copy(vars, &copy)?;
             let flash = |unit, file, more| {
                 format!("if=pflash,unit={unit},format=raw{more},file={}", quoted(file))
@@ -276,8 +307,9 @@ pub struct Machine {
     _tpm: Option<Running>,
     output: mpsc::Receiver<String>,
     until: String,
+    vars_after: Option<PathBuf>,
     deadline: Instant,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Machine {
@@ -315,8 +347,9 @@ impl Machine {
             _tpm: tpm,
             output,
             until: boot.until.clone(),
+            vars_after: boot.vars_after.clone(),
             deadline: Instant::now() + boot.patience,
-            _dir: dir,
+            dir,
         })
     }
 
@@ -334,6 +367,9 @@ impl Machine {
                 Err(RecvTimeoutError::Disconnected) => break "the machine has ended",
             }
             if said.contains(&self.until) {
+                if let Some(to) = &self.vars_after {
+                    fs::copy(self.dir.path().join(VARS), to)?;
+                }
                 return Ok(said);
             }
         };

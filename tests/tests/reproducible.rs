@@ -3,7 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use image_core::blob::{Blob, Digest, Extent, HashWriter};
+use image_core::{
+    blob::{Blob, Digest, Extent, HashWriter},
+    signature::Signer as _,
+    signers::PrivateKey,
+    talos::secure_boot,
+};
 use std::{
     fs,
     io::{self, Read, Write as _},
@@ -11,7 +16,7 @@ use std::{
     process::{Command, Stdio},
 };
 use system_tests::{
-    VERSION, image, part, release, talos_image,
+    VERSION, build, build_any, image, part, release, run, talos_image,
     tools::{finish, tool},
 };
 
@@ -151,7 +156,17 @@ fn archives(dir: &Path, arch: &str) -> (String, Vec<String>) {
     (format!("oci-archive:{}", archive.display()), saved.into())
 }
 
-fn reproduces(arch: &str) {
+/// A folder of keys, without the variables, whose date would be that of the keys.
+fn keys(dir: &Path, key_type: &str) -> String {
+    let keys = dir.join(key_type).display().to_string();
+    run(&["keys", "--key-type", key_type, &keys]);
+    for variable in ["PK", "KEK", "db"] {
+        fs::remove_file(format!("{keys}/{variable}.auth")).unwrap();
+    }
+    keys
+}
+
+fn reproduces(arch: &str, key_type: &str) {
     let dir = tempfile::tempdir().unwrap();
     let (archive, saved) = archives(dir.path(), arch);
     let others = [
@@ -184,8 +199,12 @@ fn reproduces(arch: &str) {
     ];
     let plain = Surroundings::plain();
     let streamed = Surroundings { stdout: true, ..Surroundings::plain() };
-    for (kind, timed) in KINDS {
-        let kind = [kind, &["--arch", arch]].concat();
+    let keys = keys(dir.path(), key_type);
+    let secure = ["secureboot-iso", "secureboot-metal"]
+        .map(|profile| (vec![profile, "--keys", &keys, "--secureboot-enroll-keys", "force"], true));
+    let kinds = KINDS.into_iter().map(|(kind, timed)| (kind.to_vec(), timed)).chain(secure);
+    for (kind, timed) in kinds {
+        let kind = [&kind[..], &["--arch", arch]].concat();
         let first = plain.build(dir.path(), &kind);
         for other in &others {
             let (threads, sources) = (other.threads, &other.sources);
@@ -200,10 +219,71 @@ fn reproduces(arch: &str) {
 
 #[test]
 fn media_for_amd64_are_reproducible() {
-    reproduces("amd64");
+    reproduces("amd64", "rsa2048");
 }
 
 #[test]
 fn media_for_arm64_are_reproducible() {
-    reproduces("arm64");
+    reproduces("arm64", "p256");
+}
+
+/// Who signs is not in the bytes: keys at hand, a program that has them, or someone who gets
+/// digests and sends signatures.
+#[test]
+fn a_medium_signed_elsewhere_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path(), "rsa2048");
+    let iso = ["secureboot-iso", "--arch=amd64", "--secureboot-enroll-keys=force"];
+    let built =
+        |how: &str, arguments: &[&str]| build(&dir.path().join(how), &[&iso, arguments].concat());
+    let here = fingerprint(&built("here", &["--keys", &keys]));
+
+    // Elsewhere there are the private keys, each by its fingerprint.
+    let elsewhere = dir.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    for key in [secure_boot::UKI_KEY, secure_boot::PCR_KEY] {
+        let key = fs::read(Path::new(&keys).join(key)).unwrap();
+        let public = PrivateKey::read(&key, None).unwrap().public_key().fingerprint();
+        fs::write(elsewhere.join(public), key).unwrap();
+    }
+    let elsewhere = elsewhere.display();
+    let public = dir.path().join("pcr-public.pem").display().to_string();
+    let pcr_key = format!("{keys}/{}", secure_boot::PCR_KEY);
+    tool("openssl", &["pkey", "-pubout", "-in", &pcr_key, "-out", &public]);
+    let certificate = format!("{keys}/{}", secure_boot::UKI_CERTIFICATE);
+    let known = ["--uki-certificate", &certificate, "--pcr-key", &public];
+
+    let program = dir.path().join("sign.sh");
+    let script = format!(
+        "openssl pkeyutl -sign -inkey {elsewhere}/$TALOS_IMAGE_SIGN_KEY \
+         -pkeyopt digest:$TALOS_IMAGE_SIGN_HASH -pkeyopt rsa_padding_mode:pkcs1\n"
+    );
+    fs::write(&program, script).unwrap();
+    let command = format!("sh {}", program.display());
+    let by_program = built("program", &[&known[..], &["--signer-command", &command]].concat());
+    assert_eq!(fingerprint(&by_program), here);
+
+    let requests = dir.path().join("requests").display().to_string();
+    let there = ["--unsigned-requests", &requests, "--signatures", &requests];
+    let arguments = [&iso[..], &known, &there].concat();
+    let output = dir.path().join("detached");
+    fs::create_dir(&requests).unwrap();
+    let mut rounds = 0;
+    let detached = loop {
+        if let [iso] = &build_any(VERSION, &output, &arguments)[..] {
+            break iso.clone();
+        }
+        rounds += 1;
+        assert!(rounds < 4, "it never has enough");
+        let index = fs::read(format!("{requests}/requests.json")).unwrap();
+        let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+        for request in index["requests"].as_array().unwrap() {
+            let key = format!("{elsewhere}/{}", request["key"].as_str().unwrap());
+            let line = request["openssl"].as_str().unwrap().replace("KEY.pem", &key);
+            finish(Command::new("sh").args(["-c", &line]).current_dir(&requests));
+        }
+    };
+    // The UKI can be signed only when it has the signatures of what PCR 11 will hold.
+    assert_eq!(rounds, 2);
+    assert_eq!(fingerprint(&detached), here);
 }

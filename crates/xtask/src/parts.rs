@@ -75,7 +75,7 @@ const MEASURE: [&str; 26] = [
 ];
 
 /// Changes whenever staging does, so that an older folder is not taken for a finished one.
-const RECIPE: u32 = 6;
+const RECIPE: u32 = 7;
 
 /// Where chores keep what they download: `$XDG_CACHE_HOME/talos-image`, else the target folder.
 pub(crate) fn cache() -> PathBuf {
@@ -170,8 +170,8 @@ fn unpack(debs: &[PathBuf], dir: &Path) -> Result<String> {
 fn stage(from: &Path, to: &Path, say: &dyn Fn(&str)) -> Result<()> {
     let common = from.join("common");
     for (architecture, machine, firmware) in [
-        ("amd64", "x64", ["OVMF/OVMF_CODE_4M.fd", "OVMF/OVMF_VARS_4M.fd"]),
-        ("arm64", "aa64", ["AAVMF/AAVMF_CODE.no-secboot.fd", "AAVMF/AAVMF_VARS.fd"]),
+        ("amd64", "x64", ["OVMF_CODE_4M", "OVMF_CODE_4M.secboot", "OVMF_VARS_4M"]),
+        ("arm64", "aa64", ["AAVMF_CODE.no-secboot", "AAVMF_CODE.secboot", "AAVMF_VARS"]),
     ] {
         let (from, to) = (from.join(architecture), to.join(architecture));
         fs::create_dir_all(&to)?;
@@ -180,19 +180,18 @@ fn stage(from: &Path, to: &Path, say: &dyn Fn(&str)) -> Result<()> {
         copy(&efi.join(format!("linux{machine}.efi.stub")), &to.join("systemd-stub.efi"))?;
         copy(&efi.join(format!("addon{machine}.efi.stub")), &to.join("addon-stub.efi"))?;
         copy(&only(&from.join("boot"), "vmlinuz-")?, &to.join("vmlinuz"))?;
-        let [code, vars] = firmware.map(|file| common.join("usr/share").join(file));
-        copy(&code, &to.join("firmware-code.fd"))?;
-        copy(&vars, &to.join("firmware-vars.fd"))?;
+        let parts = ["firmware-code.fd", "firmware-code-secure.fd", "firmware-vars.fd"];
+        for (file, part) in firmware.into_iter().zip(parts) {
+            let folder = file.split('_').next().unwrap_or_default();
+            let file = common.join("usr/share").join(folder).join(format!("{file}.fd"));
+            copy(&file, &to.join(part))?;
+        }
         say(&format!("making an initramfs with Talos's shape for {architecture}"));
         // Hundreds of them: not once more.
         std::os::unix::fs::symlink(from.join("usr/lib/modules"), to.join("modules"))?;
         let modules = only(&from.join("usr/lib/modules"), "")?;
         initramfs::write(&from.join("usr/bin/busybox"), &modules, &to.join("initramfs.xz"))?;
     }
-    copy(
-        &common.join("usr/share/OVMF/OVMF_CODE_4M.secboot.fd"),
-        &to.join("amd64/firmware-code-secure.fd"),
-    )?;
     for vendor in ["intel-ucode", "amd-ucode"] {
         copy_folder(&common.join("usr/lib/firmware").join(vendor), &to.join(vendor))?;
     }

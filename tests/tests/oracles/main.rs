@@ -8,6 +8,7 @@ mod installer;
 mod keys;
 mod modules;
 mod sections;
+mod secure_boot;
 mod signatures;
 mod virtual_disks;
 mod volumes;

@@ -125,6 +125,20 @@ fn iucode_tool_lists_the_microcode_that_inspect_lists() {
     }
 }
 
+/// systemd-measure on the sections of one profile, which are put into a folder.
+pub(super) fn systemd_measure(verb: &str, sections: &uki::Sections, dir: &Path) -> Command {
+    let mut command = Command::new(part("bin/systemd-measure"));
+    command.args([verb, "--json=short"]);
+    for (section, content) in sections {
+        let name = section.name().trim_start_matches('.');
+        let file = dir.join(name);
+        content.persist(&file, &mut |_| ()).unwrap();
+        command.arg(format!("--{name}={}", file.display()));
+    }
+    command.args(HashFunction::ALL.map(|bank| format!("--bank={bank}")));
+    command
+}
+
 #[test]
 fn systemd_measure_predicts_and_signs_the_same_pcr_11() {
     const KEY: &str =
@@ -146,15 +160,7 @@ fn systemd_measure_predicts_and_signs_the_same_pcr_11() {
         assert_eq!(ours.len(), boots.len());
         for (ours, sections) in ours.iter().zip(boots) {
             let measure = |verb| {
-                let mut command = Command::new(part("bin/systemd-measure"));
-                command.args([verb, "--json=short"]);
-                for (section, content) in &sections {
-                    let name = section.name().trim_start_matches('.');
-                    let file = dir.path().join(name);
-                    content.persist(&file, &mut |_| ()).unwrap();
-                    command.arg(format!("--{name}={}", file.display()));
-                }
-                command.args(HashFunction::ALL.map(|bank| format!("--bank={bank}")));
+                let mut command = systemd_measure(verb, &sections, dir.path());
                 command.args(ours.iter().skip(1).map(|at| format!("--phase={}", at.phase)));
                 command
             };

@@ -9,6 +9,7 @@ mod grub;
 mod initramfs;
 mod iso;
 mod modules;
+mod packing;
 mod secure_boot;
 mod uki;
 
@@ -84,6 +85,10 @@ pub fn execute(plan: &Plan, cx: &Context<'_>) -> Result<Artifact> {
         Output::Uki(uki) => uki::assemble(uki, 1, plan, &assets, cx)?.blob,
         Output::Iso(iso) => iso::assemble(iso, plan, &assets, cx)?,
         Output::Disk(disk) => disk::assemble(disk, plan, &assets, cx)?,
+    };
+    let blob = match &plan.packing {
+        Some(packing) => packing::pack(packing, plan, blob, cx)?,
+        None => blob,
     };
     Ok(Artifact { file_name: plan.file_name.clone(), blob })
 }

@@ -117,10 +117,7 @@ fn check_form(target: &Target) -> Result<()> {
         _ => None,
     };
     match (disk, packing) {
-        (None, OutFormat::Raw) => Ok(()),
-        (None, _) => unsupported(format!(
-            "packing as {packing} is not supported yet: ask for --out-format raw"
-        )),
+        (None, _) => Ok(()),
         (Some(disk), OutFormat::Raw) => unsupported(format!(
             "disk format {disk} is not supported yet: ask for --disk-format raw"
         )),

@@ -2,7 +2,7 @@
 
 use super::{
     Asset, Boot, Choices, Disk, Extension, ExtensionSource, Grub, GrubCore, Initramfs, Inputs, Iso,
-    Output, Plan, Uki, boot::Parts, decide::Decision, disk, iso, secure_boot,
+    Output, Plan, Uki, boot::Parts, decide::Decision, disk, iso, packing::packing, secure_boot,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -28,7 +28,9 @@ impl Plan {
         let depmod_config =
             depmod_config.map(|_| Asset::Release(release::DEPMOD_CONFIG.to_owned()));
         let initramfs = Initramfs { base: initramfs, extensions, depmod_config };
-        let file_name = target.packed_file_name();
+        let packing = packing(&target, choices.effort)?;
+        // The name before packing, so that what is unpacked is what was not packed.
+        let file_name = target.file_name();
         // Not the inputs: their digests differ between kinds of source that hold the same bytes.
         let subject = format!("{file_name}\n{}\n{}", target.version, choices.epoch);
         let parts = Parts {
@@ -61,12 +63,13 @@ impl Plan {
         let overlong = longest.and_then(|line| overlong(&line, target.arch));
         warnings.extend(overlong.map(|overlong| overlong.to_string()));
         Ok(Self {
-            file_name,
+            file_name: target.packed_file_name(),
             talos_version: target.version,
             arch: target.arch,
             epoch: choices.epoch,
             release,
             output,
+            packing,
             warnings,
         })
     }

@@ -108,7 +108,10 @@ impl Method {
     }
 
     /// Refuses a level the codec has not.
-    fn check(self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Fault::Invalid`](super::Fault::Invalid), with the levels it has.
+    pub fn check(self) -> Result<()> {
         let (level, levels) = match self {
             Self::Gzip { level } => (level, 1..=9),
             Self::Xz { preset, .. } => (preset, 0..=9),

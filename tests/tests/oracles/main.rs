@@ -6,6 +6,7 @@ mod archives;
 mod grub;
 mod keys;
 mod modules;
+mod packing;
 mod sections;
 mod signatures;
 mod volumes;

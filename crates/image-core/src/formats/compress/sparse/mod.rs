@@ -190,7 +190,7 @@ impl Job<'_> {
 /// `len` as so many of `unit`, and what is left over.
 fn units(len: u64, unit: u64) -> impl Iterator<Item = u64> {
     let whole = usize::try_from(len / unit).unwrap_or(usize::MAX);
-    std::iter::repeat_n(unit, whole).chain((len % unit > 0).then_some(len % unit))
+    std::iter::repeat_n(unit, whole).chain(Some(len % unit).filter(|&rest| rest > 0))
 }
 
 /// `bytes` in blocks of at most `most`, each behind what `header` makes of its length.
@@ -221,26 +221,24 @@ impl<F: Fn(&[u8]) -> io::Result<Vec<u8>>> Zeros<F> {
 
     /// Adds `len` zeros to `parts` and to `crc`.
     fn push(&mut self, len: u64, parts: &mut Vec<Blob>, crc: &mut Crc) -> io::Result<()> {
-        let make = |len: u64| {
-            let zeros = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-            io::Result::Ok((Blob::from((self.pack)(&zeros)?), crc32(&zeros)))
-        };
-        if len >= Self::UNIT && self.usual.is_none() {
-            self.usual = Some(make(Self::UNIT)?);
-        }
         for len in units(len, Self::UNIT) {
-            let made;
-            let (packed, check) = match &self.usual {
-                Some(usual) if len == Self::UNIT => usual,
-                _ => {
-                    made = make(len)?;
-                    &made
-                }
+            let is_usual = len == Self::UNIT;
+            let run = match self.usual.take_if(|_| is_usual) {
+                Some(usual) => usual,
+                None => self.run(len)?,
             };
-            parts.push(packed.clone());
-            crc.combine(check);
+            parts.push(run.0.clone());
+            crc.combine(&run.1);
+            if is_usual {
+                self.usual = Some(run);
+            }
         }
         Ok(())
+    }
+
+    fn run(&self, len: u64) -> io::Result<(Blob, Crc)> {
+        let zeros = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        Ok(((self.pack)(&zeros)?.into(), crc32(&zeros)))
     }
 }
 

@@ -120,9 +120,8 @@ fn a_flipped_byte_is_found_wherever_it_is() {
                 if rest.is_empty() {
                     break out == bytes(&image);
                 }
-                let mut decoder = match Decoder::new(method.codec(), rest, image.len()) {
-                    Ok(decoder) => decoder,
-                    Err(_) => break false,
+                let Ok(mut decoder) = Decoder::new(method.codec(), rest, image.len()) else {
+                    break false;
                 };
                 if decoder.read_to_end(&mut out).is_err() {
                     break false;

@@ -37,11 +37,12 @@ struct Record {
 
 impl Effort {
     pub(super) fn new(preset: u32, extreme: bool) -> Self {
-        // The presets' own up to 2; more would take over 20 MiB for each worker.
+        // The presets' own, as far as a worker stays within 20 MiB: from 4 on twice as much goes
+        // into finding matches.
         let dictionary = match preset {
             0 => 18,
-            1 => 20,
-            _ => 21,
+            2 | 3 => 21,
+            _ => 20,
         };
         Self { preset: preset | if extreme { PRESET_EXTREME } else { 0 }, dictionary }
     }

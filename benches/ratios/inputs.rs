@@ -97,6 +97,12 @@ impl Inputs {
         self.dir().join("output")
     }
 
+    /// The medium that was built last.
+    pub(crate) fn made(&self) -> Result<PathBuf> {
+        let entry = fs::read_dir(self.output())?.next().context("nothing was built")?;
+        Ok(entry?.path())
+    }
+
     /// Boot assets whose initramfs has about `size` bytes that do not compress any more.
     pub(crate) fn files(&self, size: u64) -> Result<Files> {
         let dir = self.dir().join(format!("files-{size}"));

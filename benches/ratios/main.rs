@@ -32,6 +32,9 @@ const DISK: [&str; 3] = ["metal", "--out-format", "raw"];
 /// What a peak may be, in bytes.
 const PEAK: u64 = 64 << 20;
 
+/// What the peak of packing may be, in bytes.
+const PACKING_PEAK: u64 = 96 << 20;
+
 /// By this argument the program is one of those it measures: it makes a squashfs of a folder.
 const SQUASHFS: &str = "--squashfs";
 
@@ -55,7 +58,18 @@ fn run(mut args: Vec<OsString>) -> Result<bool> {
     // Cargo adds this.
     args.retain(|arg| arg != "--bench");
     let filter = args.first().map(|arg| arg.to_string_lossy().into_owned()).unwrap_or_default();
-    measure::ensure(&["dd", "gzip", "mksquashfs", "qemu-img", "sh", "sha256sum", "sync", "zstd"])?;
+    measure::ensure(&[
+        "dd",
+        "gzip",
+        "mksquashfs",
+        "pigz",
+        "qemu-img",
+        "sh",
+        "sha256sum",
+        "sync",
+        "xz",
+        "zstd",
+    ])?;
     let bench = Bench {
         command: talos_image()?,
         inputs: Inputs::new(Path::new(env!("CARGO_TARGET_TMPDIR")))?,
@@ -65,6 +79,7 @@ fn run(mut args: Vec<OsString>) -> Result<bool> {
     bench.files(&mut table)?;
     bench.grub(&mut table)?;
     bench.virtual_disks(&mut table)?;
+    bench.packing(&mut table)?;
     bench.layouts(&mut table)?;
     bench.squashfs(&mut table)?;
     print!("{table}");
@@ -268,6 +283,45 @@ impl Bench {
             measure::remove(&path)?;
         }
         Ok(())
+    }
+
+    /// A disk that boots both ways, made and packed, against what the Talos imager runs to pack the
+    /// same disk. The files compress no more, and stand on the disk twice.
+    fn packing(&self, table: &mut Table) -> Result<()> {
+        let raw = self.inputs.dir().join("raw");
+        let theirs = self.inputs.dir().join("theirs");
+        for (packing, tool, limit, size_limit) in [
+            (".zst", "zstd -q -T0 -18 -c", 0.04, 1.02),
+            (".xz", "xz -0 -T0 -c", 0.2, 1.02),
+            (".gz", "pigz -6 -c", 0.2, 1.02),
+        ] {
+            let what = format!("disk packed as {packing}");
+            if !self.wants(&what) {
+                continue;
+            }
+            eprintln!("{what}");
+            let args = [self.inputs.files(100 << 20)?.args(), self.inputs.grub()?].concat();
+            let disk = ["metal", "--bootloader", "dual-boot", "--out-format"];
+            if !raw.exists() {
+                self.build_of(inputs::VERSION, &[&disk[..], &["raw"]].concat(), &args)?;
+                fs::rename(self.inputs.made()?, &raw)?;
+            }
+            let line = format!("{tool} '{}' > '{}'", raw.display(), theirs.display());
+            let packed = [&disk[..], &[packing]].concat();
+            let [ours, others] = alternate(1, |which| match which {
+                0 => self.build_of(inputs::VERSION, &packed, &args),
+                _ => shell(&line),
+            })?;
+            table.time(&what, ours.median(), others.median(), tool, limit);
+            let len = |path: &Path| anyhow::Ok(fs::metadata(path)?.len());
+            table.size(&what, len(&self.inputs.made()?)?, len(&theirs)?, tool, size_limit);
+            table.peak(&what, ours.peak(), PACKING_PEAK);
+            let many = [&packed[..], &["--threads", "16"]].concat();
+            let run = self.build_of(inputs::VERSION, &many, &args)?;
+            table.peak(&format!("{what}, 16 threads"), run.peak, PACKING_PEAK);
+            measure::remove(&theirs)?;
+        }
+        measure::remove(&raw)
     }
 
     /// An OCI layout and an extension, against unpacking and hashing the layers once and

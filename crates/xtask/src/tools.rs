@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
-const TOOLS: [(&str, &str); 32] = [
+const TOOLS: [(&str, &str); 34] = [
+    ("bsdtar", "libarchive-tools"),
     ("cpio", "cpio"),
     ("e2fsck", "e2fsprogs"),
     ("fsck.vfat", "dosfstools"),
@@ -23,6 +24,7 @@ const TOOLS: [(&str, &str); 32] = [
     ("objdump", "binutils"),
     ("openssl", "openssl"),
     ("osslsigncode", "osslsigncode"),
+    ("pigz", "pigz"),
     ("qemu-img", "qemu-utils"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-system-x86_64", "qemu-system-x86"),

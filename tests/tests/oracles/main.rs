@@ -7,6 +7,7 @@ mod grub;
 mod installer;
 mod keys;
 mod modules;
+mod packing;
 mod sections;
 mod secure_boot;
 mod signatures;

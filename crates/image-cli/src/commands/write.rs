@@ -84,7 +84,7 @@ pub(crate) fn tar_gz_to_stdout(
     let archive = tar::archive(&tree, epoch).map_err(Error::from)?;
     let step = Step::Pack;
     render.on(&Event::Started { step, subject: name, total: Some(archive.len()) });
-    let packed = compress::compress(
+    let packed = compress::compress_sparse(
         Method::Gzip { level: GZIP_LEVEL },
         &archive,
         &mut Spool::new(scratch),

@@ -10,6 +10,7 @@ mod initramfs;
 mod installer;
 mod iso;
 mod modules;
+mod packing;
 mod secure_boot;
 mod uki;
 mod virtual_disk;
@@ -90,6 +91,10 @@ pub fn execute(plan: &Plan, cx: &Context<'_>) -> Result<Artifact> {
             let raw = disk::assemble(disk, plan, &assets, cx)?;
             virtual_disk::file(raw, &disk.format, plan, cx)?
         }
+    };
+    let blob = match &plan.packing {
+        Some(packing) => packing::pack(packing, plan, blob, cx)?,
+        None => blob,
     };
     Ok(Artifact { file_name: plan.file_name.clone(), blob })
 }

@@ -4,13 +4,16 @@ use crate::{
     blob::Blob,
     error::{During, Error, ErrorKind, Result},
     formats::{
-        compress::{self, Codec},
+        compress::{self, Codec, Decoder},
         cpio, gpt, iso9660, linux, uki,
     },
 };
+use std::io::Read as _;
 
 /// The longest kernel command line that is looked at, in bytes.
 const CMDLINE_LIMIT: u64 = 64 << 10;
+
+const TAR: &str = "a tar archive";
 
 /// A file, told apart by its content, with its structure read.
 #[derive(Clone, Debug)]
@@ -61,6 +64,18 @@ impl Medium {
                     .during(|| "this UEFI program is neither a UKI nor a kernel".to_owned())?,
             ));
         }
+        if let Some(codec) = Codec::detect(&head)
+            && let Some(what) = packed(file, codec)
+        {
+            let (name, unpack) = match codec {
+                Codec::Gzip => ("gzip", "gzip -d"),
+                Codec::Xz => ("xz", "xz -d"),
+                Codec::Zstd => ("zstd", "zstd -d"),
+            };
+            let unpack = if what == TAR { "tar -x" } else { unpack };
+            let what = format!("this is {what}, packed as {name}: unpack it first ({unpack})");
+            return Err(Error::new(ErrorKind::Input, what));
+        }
         if cpio::is_archive(&head) || Codec::detect(&head).is_some() {
             return Ok(Self::Initramfs);
         }
@@ -74,6 +89,27 @@ impl Medium {
                 .to_owned(),
         };
         Err(Error::new(ErrorKind::Input, what))
+    }
+}
+
+/// What medium `file` unpacks to, as far as its start says. What unpacks to anything else may be
+/// an initramfs.
+fn packed(file: &Blob, codec: Codec) -> Option<&'static str> {
+    let mut start = Vec::new();
+    let mut decoder = Decoder::new(codec, file.reader(), u64::MAX).ok()?;
+    // As far as there is one; a damaged one is an initramfs's to refuse.
+    let _ = decoder.by_ref().take(0x8006).read_to_end(&mut start);
+    let has = |at: usize, magic: &[u8]| start.get(at..).is_some_and(|it| it.starts_with(magic));
+    if has(0x8001, b"CD001") {
+        Some("an ISO")
+    } else if has(512, b"EFI PART") || has(4096, b"EFI PART") {
+        Some("a disk image")
+    } else if has(257, b"ustar") {
+        Some(TAR)
+    } else if has(0, b"MZ") {
+        Some("a UKI or a kernel")
+    } else {
+        None
     }
 }
 

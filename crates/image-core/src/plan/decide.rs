@@ -5,9 +5,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     talos::{
         Arch, Profile, Quirk, meta,
-        profile::{
-            self, Bootloader, DiskFormat, DiskImage, Iso, OutFormat, SecureBootAssets, Target,
-        },
+        profile::{self, Bootloader, DiskImage, Iso, SecureBootAssets, Target},
         release,
     },
 };
@@ -23,7 +21,6 @@ pub(super) struct Decision {
 pub(super) fn decide(profile: &Profile) -> Result<Decision> {
     let target = profile.clone().over_base()?.target()?;
     check_parts(&target)?;
-    check_form(&target)?;
     check_bootloader(&target)?;
     let mut warnings = Vec::from_iter(check_line(&target)?);
     let config = &target.customization.embedded_machine_configuration;
@@ -109,25 +106,6 @@ fn check_signers(assets: &SecureBootAssets) -> Result<()> {
         Some((_, key)) => unsupported(format!(
             "input.secureboot.{key} is not supported: a program that speaks with the service can \
              sign (--signer-command), or sign elsewhere (--unsigned-requests)"
-        )),
-    }
-}
-
-/// Refuses what nothing is written as yet.
-fn check_form(target: &Target) -> Result<()> {
-    let packing = target.out_format;
-    let disk = match &target.output {
-        profile::Output::Image(disk) if disk.format != DiskFormat::Raw => Some(disk.format),
-        _ => None,
-    };
-    match (disk, packing) {
-        (_, OutFormat::Raw) => Ok(()),
-        (None, _) => unsupported(format!(
-            "packing as {packing} is not supported yet: ask for --out-format raw"
-        )),
-        (Some(disk), _) => unsupported(format!(
-            "disk format {disk} packed as {packing} is not supported yet: ask for \
-             --out-format raw"
         )),
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Asset, Boot, Choices, Disk, Extension, ExtensionSource, Grub, GrubCore, Initramfs, Inputs,
     Installer, InstallerBoot, Iso, Output, Plan, Uki, boot::Parts, decide::Decision, disk,
-    installer, iso, secure_boot,
+    installer, iso, packing::packing, secure_boot,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -38,7 +38,7 @@ impl Plan {
         let depmod_config =
             depmod_config.map(|_| Asset::Release(release::DEPMOD_CONFIG.to_owned()));
         let initramfs = Initramfs { base: initramfs, extensions, depmod_config };
-        let file_name = target.packed_file_name();
+        let packing = packing(&target, choices.effort)?;
         // Not the inputs: their digests differ between kinds of source that hold the same bytes.
         // Nor what a disk comes in: packed or in any format, it is the same disk.
         let subject = format!("{}\n{}\n{}", target.medium_name(), target.version, choices.epoch);
@@ -74,12 +74,13 @@ impl Plan {
         let overlong = longest.and_then(|line| overlong(&line, target.arch));
         warnings.extend(overlong.map(|overlong| overlong.to_string()));
         Ok(Self {
-            file_name,
+            file_name: target.packed_file_name(),
             talos_version: target.version,
             arch: target.arch,
             epoch: choices.epoch,
             release,
             output,
+            packing,
             warnings,
         })
     }

@@ -13,12 +13,14 @@ mod disk_format;
 mod installer;
 mod iso;
 mod make;
+mod packing;
 mod resolve;
 mod secure_boot;
 mod seed;
 
 pub use catalogue::catalogue;
 pub use disk_format::DiskFormat;
+pub use packing::{Effort, Packing};
 pub use resolve::{Inputs, resolve};
 
 use crate::{
@@ -52,6 +54,8 @@ pub struct Choices {
     pub keys: Keys,
     /// How an installer is packed.
     pub container_format: ContainerFormat,
+    /// How hard packing tries.
+    pub effort: Effort,
     /// The one date in the image, in seconds since 1970-01-01 UTC.
     pub epoch: u64,
 }
@@ -88,6 +92,9 @@ pub struct Plan {
     pub release: Option<Image>,
     /// What is made, and out of what.
     pub output: Output,
+    /// How it is packed, unless it stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packing: Option<Packing>,
     /// What a user should know that is no error.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

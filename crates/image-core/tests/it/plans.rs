@@ -10,7 +10,7 @@ use image_core::{
         oci::{self, Encoding},
         pcr, vhd,
     },
-    plan::{self, Choices, DiskFormat, Keys, Output, Plan},
+    plan::{self, Choices, DiskFormat, Effort, Keys, Output, Plan},
     sources::{Layout, Set},
     talos::{
         Arch, Profile,
@@ -151,6 +151,53 @@ fn refuses(rows: &[(&str, &str, &str, ErrorKind, &str)]) {
         );
         let error = plan(&request, false).unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (kind, expected), "{request}");
+    }
+}
+
+#[test]
+fn packing_changes_nothing_of_what_is_packed() {
+    let made = |base: &str, packing: &str, effort| {
+        let request = format!(
+            "baseProfileName: {base}\narch: amd64\nversion: v1.11.0\noutput: {{outFormat: {packing}}}"
+        );
+        let choices = Choices { effort, ..Choices::default() };
+        Plan::new(plan::resolve(&Profile::from_yaml(&request)?, &choices, &sources())?, &choices)
+    };
+    for (base, packing, expected, max) in [
+        (
+            "metal",
+            ".zst",
+            r#"{"method":{"zstd":{"level":9}}}"#,
+            r#"{"method":{"zstd":{"level":18}}}"#,
+        ),
+        ("iso", ".xz", r#"{"method":{"xz":{"preset":0,"extreme":false}}}"#, ""),
+        ("metal-uki", ".gz", r#"{"method":{"gzip":{"level":6}}}"#, ""),
+        ("gcp", ".tar.gz", r#"{"method":{"gzip":{"level":6}},"member":"disk.raw"}"#, ""),
+        ("iso", ".tar.gz", r#"{"method":{"gzip":{"level":6}},"member":"metal-amd64.iso"}"#, ""),
+    ] {
+        let shown = |plan: &Plan| serde_json::to_string(&plan.packing).unwrap();
+        let plain = made(base, "raw", Effort::Usual).unwrap();
+        let packed = made(base, packing, Effort::Usual).unwrap();
+        assert_eq!(packed.file_name, format!("{}{packing}", plain.file_name));
+        assert_eq!(packed.output, plain.output, "{base}{packing}");
+        assert_eq!(shown(&packed), expected);
+        let max = if max.is_empty() { expected } else { max };
+        assert_eq!(shown(&made(base, packing, Effort::Max).unwrap()), max);
+        let fastest = shown(&made(base, packing, Effort::Level(1)).unwrap());
+        assert!(fastest.contains(r#"level":1}"#) || fastest.contains(r#"preset":1,"#), "{fastest}");
+    }
+    for (packing, effort, expected) in [
+        (".zst", "20", "packing as .zst: zstd: level 20 is not one of 1 to 19"),
+        (".gz", "0", "packing as .gz: gzip: level 0 is not one of 1 to 9"),
+        (
+            "raw",
+            "max",
+            "a compression level is asked for and nothing is packed: leave it out, or ask for \
+             --out-format .zst",
+        ),
+    ] {
+        let error = made("metal", packing, effort.parse().unwrap()).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Input, expected));
     }
 }
 

@@ -12,7 +12,10 @@ use std::{
 const CHUNK: usize = 1 << 20;
 
 /// How far back deflate looks, in bytes (RFC 1951 section 2).
-const WINDOW: usize = 32 << 10;
+pub(super) const WINDOW: usize = 32 << 10;
+
+/// RFC 1952 section 2.3.1: deflate, no flags, no time, no hint, made on Unix.
+pub(super) const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 
 pub(super) fn compress(
     level: u32,
@@ -21,8 +24,7 @@ pub(super) fn compress(
     threads: usize,
     on_bytes: &mut dyn FnMut(u64),
 ) -> io::Result<()> {
-    // RFC 1952 section 2.3.1: deflate, no flags, no time, no hint, made on Unix.
-    to.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3])?;
+    to.write_all(HEADER)?;
     let mut reader = input.reader();
     let mut left = input.len();
     let mut crc = Crc::new();
@@ -43,7 +45,11 @@ pub(super) fn compress(
             let running: Vec<_> = chunks
                 .iter()
                 .map(|(window, chunk, last)| {
-                    scope.spawn(move || deflate(level, window, chunk, *last))
+                    scope.spawn(move || {
+                        let mut crc = Crc::new();
+                        crc.update(chunk);
+                        Ok((deflate(level, window, chunk, *last)?, crc))
+                    })
                 })
                 .collect();
             running
@@ -66,10 +72,8 @@ pub(super) fn compress(
     to.write_all(&input.len().to_le_bytes()[..4])
 }
 
-/// The deflate blocks of `chunk`, ended at a byte's edge, and its checksum.
-fn deflate(level: u32, window: &[u8], chunk: &[u8], last: bool) -> io::Result<(Vec<u8>, Crc)> {
-    let mut crc = Crc::new();
-    crc.update(chunk);
+/// The deflate blocks of `chunk`, which stands behind `window`, ended at a byte's edge.
+pub(super) fn deflate(level: u32, window: &[u8], chunk: &[u8], last: bool) -> io::Result<Vec<u8>> {
     let mut encoder = Compress::new(Compression::new(level), false);
     if !window.is_empty() {
         encoder.set_dictionary(window).map_err(failed)?;
@@ -82,8 +86,8 @@ fn deflate(level: u32, window: &[u8], chunk: &[u8], last: bool) -> io::Result<(V
         // A flush is over once the encoder leaves room unused.
         let room = blocks.capacity() - blocks.len();
         match status {
-            Status::StreamEnd => return Ok((blocks, crc)),
-            _ if !last && room > 0 => return Ok((blocks, crc)),
+            Status::StreamEnd => return Ok(blocks),
+            _ if !last && room > 0 => return Ok(blocks),
             _ => blocks.reserve(chunk.len() / 2 + 1024),
         }
     }

@@ -5,11 +5,13 @@
 
 mod decoder;
 mod gzip;
+mod sparse;
 mod xxh64;
 mod zstd;
 mod zstd_frame;
 
 pub use decoder::Decoder;
+pub use sparse::compress_sparse;
 pub(super) use zstd_frame::end as zstd_frame_end;
 
 use super::{Error, Result};
@@ -104,6 +106,24 @@ impl Method {
             Self::Zstd { .. } => Codec::Zstd,
         }
     }
+
+    /// Refuses a level the codec has not.
+    ///
+    /// # Errors
+    /// [`Fault::Invalid`](super::Fault::Invalid), with the levels it has.
+    pub fn check(self) -> Result<()> {
+        let (level, levels) = match self {
+            Self::Gzip { level } => (level, 1..=9),
+            Self::Xz { preset, .. } => (preset, 0..=9),
+            Self::Zstd { level } => (level, 1..=19),
+        };
+        if levels.contains(&level) {
+            return Ok(());
+        }
+        let (least, most) = levels.into_inner();
+        let what = format!("level {level} is not one of {least} to {most}");
+        Err(Error::invalid(self.codec().name(), what))
+    }
 }
 
 /// Compresses `input` into one stream, kept in `spool`. `threads` (at least one is used) does
@@ -120,13 +140,12 @@ pub fn compress(
 ) -> Result<Blob> {
     let name = method.codec().name();
     let io = |source| Error::io(name, source);
+    method.check()?;
     match method {
         Method::Gzip { level } => {
-            check_level(name, level, 1..=9)?;
             gzip::compress(level, input, spool, threads, on_bytes).map_err(io)?;
         }
         Method::Xz { preset, extreme } => {
-            check_level(name, preset, 0..=9)?;
             let flag = if extreme { liblzma::stream::PRESET_EXTREME } else { 0 };
             let stream = liblzma::stream::MtStreamBuilder::new()
                 .preset(preset | flag)
@@ -139,28 +158,10 @@ pub fn compress(
             encoder.finish().map_err(io)?;
         }
         Method::Zstd { level } => {
-            check_level(name, level, 1..=19)?;
             return zstd::compress(level, input, spool, threads, on_bytes);
         }
     }
     spool.take().map_err(io)
-}
-
-/// Compresses a disk image with zstd at `level` (1 to 19): holes are passed over and what does
-/// not compress is stored, each in frames of its own. `zstd -d` and libzstd's other users take
-/// that as they take one frame; the kernel's decoder would stop at the first.
-///
-/// # Errors
-/// As [`compress`].
-pub fn compress_sparse(
-    level: u32,
-    input: &Blob,
-    spool: &mut Spool,
-    threads: usize,
-    on_bytes: &mut dyn FnMut(u64),
-) -> Result<Blob> {
-    check_level("zstd", level, 1..=19)?;
-    zstd::compress_sparse(level, input, spool, threads, on_bytes)
 }
 
 /// Decodes all of `input`, one `codec` stream after the other, into at most `limit` bytes.
@@ -203,18 +204,6 @@ pub fn decompress(codec: Codec, input: &Blob, spool: &mut Spool, limit: u64) -> 
     Ok(Blob::concat(parts))
 }
 
-fn check_level(
-    format: &'static str,
-    level: u32,
-    levels: std::ops::RangeInclusive<u32>,
-) -> Result<()> {
-    if levels.contains(&level) {
-        return Ok(());
-    }
-    let (least, most) = levels.into_inner();
-    Err(Error::invalid(format, format!("level {level} is not one of {least} to {most}")))
-}
-
 fn feed(input: &Blob, encoder: &mut impl Write, on_bytes: &mut dyn FnMut(u64)) -> io::Result<()> {
     let mut reader = input.reader();
     let mut chunk = vec![0; CHUNK];
@@ -231,7 +220,7 @@ fn feed(input: &Blob, encoder: &mut impl Write, on_bytes: &mut dyn FnMut(u64)) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blob::{Extent, Scratch};
+    use crate::blob::Scratch;
     use proptest::prelude::*;
 
     const METHODS: [Method; 4] = [
@@ -305,34 +294,6 @@ mod tests {
         })
         .take(len)
         .collect()
-    }
-
-    #[test]
-    fn sparse_frames_decode_one_after_the_other_to_the_whole() {
-        let parts = [
-            content(100_000).into(),
-            Blob::zeros((3 << 20) + 5),
-            Blob::from(noise(2 << 20)),
-            Blob::from(content(1 << 20)),
-            Blob::from(noise(1 << 20)),
-            Blob::zeros(77),
-        ];
-        for input in [Blob::empty(), Blob::zeros(2 << 20), Blob::concat(parts)] {
-            let dir = tempfile::tempdir().unwrap();
-            let mut spool = Spool::new(&Scratch::new(dir.path()));
-            let mut read = 0;
-            let blob = compress_sparse(18, &input, &mut spool, 2, &mut |n| read += n).unwrap();
-            assert_eq!(read, input.len());
-            let out = decompress(Codec::Zstd, &blob, &mut spool, 8 << 20).unwrap();
-            assert!(out.to_vec(16 << 20).unwrap() == input.to_vec(16 << 20).unwrap());
-            let holes = out.extents().filter(|extent| matches!(extent, Extent::Hole { .. }));
-            assert_eq!(holes.count() > 0, !input.is_empty());
-            assert!(
-                decompress(Codec::Zstd, &blob, &mut spool, input.len() / 2).is_err()
-                    || input.is_empty()
-            );
-            assert!(blob.len() < (3 << 20) + (1 << 19) + (1 << 17));
-        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{CHUNK, xxh64::Xxh64, zstd_frame};
 use crate::{
-    blob::{Blob, Extent, Spool},
+    blob::{Blob, Spool},
     formats::{Error, Result},
 };
 use std::io::{self, Read, Write};
@@ -14,8 +14,7 @@ const SLOW: u32 = 16;
 /// Workers at [`SLOW`] levels: each takes some 12 MiB, and the process is to stay within 64.
 const WORKERS: usize = 2;
 
-/// What is tried at a time, in bytes, when looking for what does not compress. A shorter hole
-/// is taken for data.
+/// What is tried at a time, in bytes, when looking for what does not compress.
 const PROBE: u64 = 1 << 20;
 
 /// One frame with a content checksum and the content's length.
@@ -30,43 +29,8 @@ pub(super) fn compress(
     threads: usize,
     on_bytes: &mut dyn FnMut(u64),
 ) -> Result<Blob> {
-    let stored = if level < SLOW { 0 } else { leading(input, true)? };
+    let stored = if level < SLOW { 0 } else { leading(input)? };
     frame(level, input, stored, spool, threads, on_bytes)
-}
-
-/// As many frames as it takes to store all that does not compress and to pass over holes.
-pub(super) fn compress_sparse(
-    level: u32,
-    input: &Blob,
-    spool: &mut Spool,
-    threads: usize,
-    on_bytes: &mut dyn FnMut(u64),
-) -> Result<Blob> {
-    let mut frames = Vec::new();
-    let mut done = 0;
-    let holes = input.extents().filter_map(|extent| match extent {
-        Extent::Hole { offset, len } if len >= PROBE => Some((offset, len)),
-        _ => None,
-    });
-    for (hole, hole_len) in holes.chain([(input.len(), 0)]) {
-        while done < hole {
-            let data = input.slice(done..hole);
-            let stored = leading(&data, true)?;
-            let packed = leading(&data.slice(stored..data.len()), false)?;
-            let data = data.slice(0..stored + packed);
-            frames.push(frame(level, &data, stored, spool, threads, on_bytes)?);
-            done += data.len();
-        }
-        if hole_len > 0 {
-            frames.push(zstd_frame::zeros(hole_len));
-            on_bytes(hole_len);
-            done += hole_len;
-        }
-    }
-    if frames.is_empty() {
-        return compress(level, input, spool, threads, on_bytes);
-    }
-    Ok(Blob::concat(frames))
 }
 
 /// One frame: the first `stored` bytes of `input` as they are, the rest compressed.
@@ -124,9 +88,8 @@ fn frame(
     zstd_frame::join(&input.slice(0..stored), &packed, &hash, input.len())
 }
 
-/// How many bytes from the start on hardly compress, or do if `stored` is false; what is
-/// shorter than a probe counts as what does.
-fn leading(input: &Blob, stored: bool) -> Result<u64> {
+/// How many bytes from the start on hardly compress; what is shorter than a probe is not tried.
+fn leading(input: &Blob) -> Result<u64> {
     let io = |source: io::Error| Error::io("zstd", source);
     let mut compressor = bulk::Compressor::new(1).map_err(io)?;
     let mut chunk = Vec::new();
@@ -137,10 +100,10 @@ fn leading(input: &Blob, stored: bool) -> Result<u64> {
         packed.resize(zstd::zstd_safe::compress_bound(chunk.len()), 0);
         input.read_at(at, &mut chunk).map_err(io)?;
         let len = compressor.compress_to_buffer(&chunk, &mut packed[..]).map_err(io)?;
-        if (len >= chunk.len() / 16 * 15) != stored {
-            return Ok(at);
+        if len < chunk.len() / 16 * 15 {
+            break;
         }
         at += PROBE;
     }
-    Ok(if stored { at } else { input.len() })
+    Ok(at)
 }

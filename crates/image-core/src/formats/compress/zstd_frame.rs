@@ -12,6 +12,10 @@ const FORMAT: &str = "zstd";
 /// The longest block in bytes (section 3.1.1.2.4).
 const BLOCK_MAX: u32 = 128 << 10;
 
+/// Block types (section 3.1.1.2.2): bytes as they are, and one byte over and over.
+const STORED: u64 = 0;
+const REPEATED: u64 = 1;
+
 /// The window of the frames joined here, as its base-two logarithm.
 pub(super) const WINDOW_LOG: u8 = 21;
 
@@ -80,34 +84,62 @@ fn within(blob: &Blob, at: u64) -> Result<u64> {
 /// blocks of `packed` meet it as fresh as they would at the start of their own frame.
 pub(super) fn join(stored: &Blob, packed: &Blob, hash: &Xxh64, len: u64) -> Result<Blob> {
     let mut parts = vec![Blob::from(start(len, true))];
-    let mut at = 0;
-    while at < stored.len() {
-        let block = stored.slice(at..at + u64::from(BLOCK_MAX));
-        at += block.len();
-        // Neither the last block nor compressed.
-        parts.push(Blob::from((block.len() << 3).to_le_bytes()[..3].to_vec()));
-        parts.push(block);
-    }
+    push_stored(stored, false, &mut parts);
     let (blocks, checksum) = blocks(packed, 0)?;
     parts.push(packed.slice(blocks..packed.len() - checksum));
     parts.push(Blob::from(hash.finish().to_le_bytes()[..4].to_vec()));
     Ok(Blob::concat(parts))
 }
 
-/// A frame of `len` zeros: four bytes for each block. There is no content to check.
-pub(super) fn zeros(len: u64) -> Blob {
-    let mut frame = start(len, false);
-    let mut left = len;
+/// A frame whose content is `bytes`, as they stand. `hash` is that of the content.
+pub(super) fn stored(bytes: &Blob, hash: u64) -> Blob {
+    let mut parts = vec![Blob::from(start(bytes.len(), true))];
+    push_stored(bytes, true, &mut parts);
+    parts.push(Blob::from(hash.to_le_bytes()[..4].to_vec()));
+    Blob::concat(parts)
+}
+
+/// `bytes` as stored blocks. Copies nothing.
+fn push_stored(bytes: &Blob, is_end: bool, parts: &mut Vec<Blob>) {
+    // Nearly all blocks have the same header.
+    let usual = Blob::from(header(BLOCK_MAX.into(), STORED, false));
+    let mut at = 0;
     loop {
-        let block = left.min(BLOCK_MAX.into());
-        left -= block;
-        let header = block << 3 | 1 << 1 | u64::from(left == 0);
-        frame.extend(&header.to_le_bytes()[..3]);
-        frame.push(0);
-        if left == 0 {
-            return Blob::from(frame);
+        let block = bytes.slice(at..at + u64::from(BLOCK_MAX));
+        let len = block.len();
+        at += len;
+        let is_last = at == bytes.len() && is_end;
+        if len > 0 || is_last {
+            let is_usual = len == u64::from(BLOCK_MAX) && !is_last;
+            parts.push(if is_usual { usual.clone() } else { header(len, STORED, is_last).into() });
+            parts.push(block);
+        }
+        if at == bytes.len() {
+            return;
         }
     }
+}
+
+/// A frame of `len` zeros: four bytes for each block.
+pub(super) fn zeros(len: u64) -> Blob {
+    static ZEROS: [u8; BLOCK_MAX as usize] = [0; BLOCK_MAX as usize];
+    let mut frame = start(len, true);
+    let mut hash = Xxh64::new();
+    let mut left = len;
+    while left > 0 {
+        let block = left.min(BLOCK_MAX.into());
+        left -= block;
+        frame.extend(header(block, REPEATED, left == 0));
+        frame.push(0);
+        hash.update(&ZEROS[..usize::try_from(block).unwrap_or(ZEROS.len())]);
+    }
+    frame.extend(&hash.finish().to_le_bytes()[..4]);
+    Blob::from(frame)
+}
+
+/// A block's header: what it is of, and whether it is the frame's last.
+fn header(len: u64, kind: u64, is_last: bool) -> Vec<u8> {
+    (len << 3 | kind << 1 | u64::from(is_last)).to_le_bytes()[..3].to_vec()
 }
 
 /// A frame's header: its content is `len` bytes.

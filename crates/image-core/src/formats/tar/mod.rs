@@ -7,11 +7,13 @@
 
 mod member;
 mod reader;
+mod sparse;
 mod writer;
 
 pub use member::{Member, MemberKind};
 pub use reader::Reader;
 pub(super) use reader::fault;
+pub use sparse::sparse;
 pub use writer::archive;
 
 use super::{Error, Result};

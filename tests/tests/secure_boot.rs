@@ -181,7 +181,7 @@ fn what_another_key_signed_is_refused() {
 
 /// Firmware has no clock it trusts, so it does not look at dates.
 #[test]
-fn a_certificate_that_has_expired_is_enrolled_and_trusted() {
+fn a_certificate_that_has_expired_is_enrolled_from_the_menu_and_trusted() {
     const YEAR_2010: std::ops::Range<u64> = 1_262_304_000..1_293_840_000;
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys");
@@ -193,9 +193,15 @@ fn a_certificate_that_has_expired_is_enrolled_and_trusted() {
     let subject = Subject { common_name: "Expired", organization: "Example" };
     let certificate = self_signed(&subject, YEAR_2010, &key).unwrap();
     fs::write(keys.join(UKI_CERTIFICATE), certificate.pem()).unwrap();
-    let arguments = ["secureboot-iso", FORCE];
+    let arguments = ["secureboot-iso", "--secureboot-enroll-keys=manual"];
     let iso = medium(&dir.path().join("iso"), Arch::Amd64, &keys, &arguments);
-    enrols_and_enforces(&setup_mode(Arch::Amd64, Medium::Cd(iso)).run().unwrap());
+    // Two systems and the firmware's menu stand above the keys.
+    let answers = [("Boot in", "jjj\r"), (ENROLLED, ""), ("Boot in", "\r")];
+    let boot = Boot {
+        answers: answers.map(|(when, keys)| (when.to_owned(), keys.to_owned())).into(),
+        ..setup_mode(Arch::Amd64, Medium::Cd(iso))
+    };
+    enrols_and_enforces(&boot.run().unwrap());
 }
 
 #[test]

@@ -440,9 +440,9 @@ mod tests {
                 size: 19_000_000,
             }),
             initramfs: Some(initramfs()),
-            pcr_key: None,
+            pcr_key: Some(digest("pcr")),
             pcr_signers: std::collections::BTreeSet::new(),
-            flaws: Vec::new(),
+            flaws: vec!["the signature is another's".into()],
         }
     }
 
@@ -460,7 +460,7 @@ mod tests {
                     digest: digest("uki"),
                     uki: Some(Box::new(uki())),
                     grub: None,
-                    signatures: None,
+                    signatures: Some(vec![]),
                     variable: None,
                     text: None,
                 },
@@ -520,6 +520,8 @@ mod tests {
             "      … and 14 more (--json has them all)\n",
             "      intel   06-55-04   0x00050654  0xb7       0x02007006  2023-03-06  34.0 KiB  right\n",
             "\n  loader/loader.conf\n    timeout 10\n",
+            "    EFI/Linux/Talos-v1.11.2.efi  nobody\n",
+            "    flaws\n      the signature is another's\n",
             "    platform    i386-pc\n    version     2.12-9\n",
         ] {
             assert!(text.contains(expected), "{expected}\nis not in\n{text}");

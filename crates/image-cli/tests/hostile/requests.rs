@@ -62,7 +62,6 @@ fn what_is_asked_wrongly() {
         ("build oracle --disk-size 2000000000001", 2, &["--disk-size", "sectors have 512"]),
         ("build oracle --disk-size 40000GiB", 2, &["qcow2", "clusters of 16384"]),
         ("build vmware --disk-size 70000GiB", 2, &["VMDK", "too many"]),
-        ("build metal --disk-format qcow2 --out-format .zst", 3, &["qcow2", ".zst"]),
         ("build {dir}/cache.yaml", 3, &["imageCache"]),
         ("build {dir}/config.yaml", 3, &["v1.11.0", "machine configuration", "v1.12.0"]),
         ("build {dir}/overlay.yaml", 3, &["overlay"]),

@@ -161,7 +161,8 @@ fn files(text: &mut Text, heading: &str, files: &[File]) {
         if let Some(content) = &file.text {
             text.section(&file.path, |text| {
                 for line in content.trim_end().lines() {
-                    text.line(line);
+                    // A tab would be shown as what it is, a control character.
+                    text.line(&line.replace('\t', "  "));
                 }
             });
         }

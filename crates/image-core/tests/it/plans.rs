@@ -174,6 +174,7 @@ fn packing_changes_nothing_of_what_is_packed() {
         ("metal-uki", ".gz", r#"{"method":{"gzip":{"level":6}}}"#, ""),
         ("gcp", ".tar.gz", r#"{"method":{"gzip":{"level":6}},"member":"disk.raw"}"#, ""),
         ("iso", ".tar.gz", r#"{"method":{"gzip":{"level":6}},"member":"metal-amd64.iso"}"#, ""),
+        ("azure", ".tar.gz", r#"{"method":{"gzip":{"level":6}},"member":"azure-amd64.vhd"}"#, ""),
     ] {
         let shown = |plan: &Plan| serde_json::to_string(&plan.packing).unwrap();
         let plain = made(base, "raw", Effort::Usual).unwrap();

@@ -48,9 +48,16 @@ pub(crate) struct Medium {
     #[arg(long, value_name = "KIND", value_parser = words::output_kinds(), hide_possible_values = true)]
     pub(crate) output_kind: Option<String>,
 
-    /// Packing of the artifact: raw is none
+    /// Packing of the artifact: .zst, .xz, .gz, .tar.gz; raw is none
     #[arg(long, value_name = "FORMAT", value_parser = words::out_formats(), hide_possible_values = true)]
     pub(crate) out_format: Option<String>,
+
+    /// How hard packing tries: a level of its own, or max, as the imager does
+    ///
+    /// 1 to 19 for .zst, 0 to 9 for .xz, 1 to 9 for .gz. What is packed already, as a kernel and
+    /// an initramfs are, is not packed again at any level.
+    #[arg(long, value_name = "LEVEL", hide_short_help = true)]
+    pub(crate) compression_level: Option<String>,
 
     /// What boots an ISO or a disk image: dual-boot, sd-boot or grub
     #[arg(long, value_name = "LOADER", value_parser = words::bootloaders(), hide_possible_values = true)]

@@ -19,6 +19,9 @@ pub(super) fn choices(request: &Request, origins: &Origins) -> anyhow::Result<Ch
     set(&mut release_image, "--release-image", origins.release_image.as_ref())?;
     let Customization { splash, epoch, .. } = &request.customization;
     splash.as_deref().map(|path| utf8("--splash", path)).transpose()?;
+    let level = request.medium.compression_level.as_deref();
+    let effort = level.map(str::parse).transpose();
+    let effort = effort.map_err(|error| input_error(format!("--compression-level: {error}")))?;
     let container = request.later.container_format.as_deref();
     let container = ContainerFormat::ALL.into_iter().find(|it| Some(it.name()) == container);
     Ok(Choices {
@@ -26,6 +29,7 @@ pub(super) fn choices(request: &Request, origins: &Origins) -> anyhow::Result<Ch
         splash: splash.clone(),
         epoch: epoch.unwrap_or(0),
         container_format: container.unwrap_or_default(),
+        effort: effort.unwrap_or_default(),
         ..Choices::default()
     })
 }

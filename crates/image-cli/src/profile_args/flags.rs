@@ -28,7 +28,7 @@ pub(super) fn choices(request: &Request, origins: &Origins) -> anyhow::Result<Ch
         release_image,
         splash: splash.clone(),
         epoch: epoch.unwrap_or(0),
-        container_format: container.unwrap_or_default(),
+        container_format: container,
         effort: effort.unwrap_or_default(),
         ..Choices::default()
     })

@@ -79,7 +79,7 @@ impl Signing {
         let uki_key = named(&flags.uki_key, UKI_KEY, &uki.key_path);
         let pcr_key = named(&flags.pcr_key, PCR_KEY, &pcr.key_path);
         if let Some(keys) = &flags.keys {
-            enrol_from(keys, flags, profile);
+            enrol_from(keys, profile);
         }
 
         let mut signing = Self {
@@ -156,19 +156,16 @@ impl Signing {
     }
 }
 
-/// Takes `PK.auth`, `KEK.auth` and `db.auth` of the folder `keys`, unless others are named or they
-/// are to be made with Microsoft's certificates.
-fn enrol_from(keys: &Path, flags: &Flags, profile: &mut Profile) {
+/// Takes `PK.auth`, `KEK.auth` and `db.auth` of the folder `keys`, unless others are named.
+fn enrol_from(keys: &Path, profile: &mut Profile) {
     use image_core::formats::efi_variable::Variable::{Database, KeyExchangeKey, PlatformKey};
-    let made = !flags.microsoft_kek.is_empty() || !flags.microsoft_db.is_empty();
     let assets = profile.input.secure_boot.get_or_insert_default();
     let places = [
         (PlatformKey, &mut assets.platform_key_path),
         (KeyExchangeKey, &mut assets.key_exchange_key_path),
         (Database, &mut assets.signature_key_path),
     ];
-    let named = places.iter().any(|(_, path)| !path.is_empty());
-    if made || named {
+    if places.iter().any(|(_, path)| !path.is_empty()) {
         return;
     }
     for (variable, path) in places {

@@ -56,11 +56,11 @@ impl SignerCommand {
     pub(crate) fn new(text: &str, limit: Duration, key: PublicKey) -> Result<Self, Error> {
         key.fit_to_sign()?;
         let mut words = words(text)
-            .ok_or_else(|| Error::Signer(format!("the signer command {text:?} has an open quote")))?
+            .ok_or_else(|| Error::Key(format!("the signer command {text:?} has an open quote")))?
             .into_iter();
         let program = words.next().filter(|program| !program.is_empty());
-        let program = program
-            .ok_or_else(|| Error::Signer("the signer command names no program".to_owned()))?;
+        let program =
+            program.ok_or_else(|| Error::Key("the signer command names no program".to_owned()))?;
         Ok(Self { program, arguments: words.collect(), limit, key })
     }
 

@@ -36,6 +36,8 @@ fn what_is_asked_wrongly() {
         ("build iso --bootlaoder sd-boot", 2, &["--bootlaoder", "--bootloader"]),
         ("build iso --talos-version 1.x", 2, &["--talos-version", "1.x"]),
         ("build iso --talos-version latest", 2, &["--talos-version", "latest"]),
+        ("build secureboot-iso --bootloader grub", 2, &["grub", "systemd-boot alone"]),
+        ("build iso --container-format oci-archive", 2, &["--container-format", "installer"]),
         ("build iso --compression-level 3", 2, &["level", "--out-format"]),
         ("build iso --out-format .zst --compression-level 77", 2, &["77", "1 to 19"]),
         ("build iso --out-format .zst --compression-level much", 2, &["\"much\"", "max"]),

@@ -189,7 +189,7 @@ fn what_is_to_be_enrolled_and_signed_has_to_be_whole() {
         (
             "build secureboot-iso --keys {dir}/whole --secureboot-include-well-known-certs",
             2,
-            &["leave out the files"],
+            &["give the certificates to", "without those files"],
         ),
         (
             "build secureboot-iso --keys {dir}/keys --microsoft-db {dir}/rsa-pkcs8",

@@ -31,6 +31,15 @@ pub(super) fn assemble(
     let base = &installer.base;
     let (config, mut layers) =
         below(base, cx).during(|| format!("reading the base installer {}", base.name))?;
+    let entrypoint = config.get("config").and_then(|config| config.get("Entrypoint"));
+    if entrypoint.is_none_or(Value::is_null) {
+        let what = format!(
+            "the base image {} has no program to run (Entrypoint), and so is no installer: take \
+             siderolabs/installer-base of the version, before 1.10 siderolabs/installer",
+            base.name
+        );
+        return Err(Error::new(ErrorKind::Input, what));
+    }
     let files = files(&installer.boot, plan, assets, cx)?;
     let mut spool = Spool::new(cx.scratch);
     let packing = || "packing the installer's layer".to_owned();

@@ -60,14 +60,14 @@ pub fn parts(file: &Blob, scratch: &Scratch) -> Result<Parts> {
                 if volume::is_boot(partition) {
                     parts.boot_volume(&partition.content, &of)?;
                 } else {
-                    parts.volume(&partition.content, &of)?;
+                    parts.volume(&partition.content, &of, volume::is_esp(partition))?;
                 }
             }
         }
         Medium::Iso(iso) => {
             if let Some(esp) = volume::esp_of_iso(file, &iso) {
                 parts.add("esp.img", &esp);
-                parts.volume(&esp, "EFI system partition")?;
+                parts.volume(&esp, "EFI system partition", true)?;
             }
             for (path, _, node) in iso.tree.iter() {
                 if let Some(content) = node.content() {
@@ -106,10 +106,14 @@ impl Parts {
         volume::sound(read, &mut self.flaws)
     }
 
-    /// The FAT volume `content`, called `of`.
-    fn volume(&mut self, content: &Blob, of: &str) -> Result<()> {
+    /// The FAT volume `content`, called `of`; it `is_esp` if firmware looks for one there.
+    fn volume(&mut self, content: &Blob, of: &str, is_esp: bool) -> Result<()> {
         let read = volume::open_fat(content).during(|| of.to_owned());
-        let Some(volume) = self.sound(read)?.flatten() else { return Ok(()) };
+        let Some(found) = self.sound(read)? else { return Ok(()) };
+        let Some(volume) = found else {
+            self.flaws.extend(is_esp.then(|| volume::no_volume(of)));
+            return Ok(());
+        };
         for (path, _, node) in volume.tree.iter() {
             let Some(content) = node.content() else { continue };
             self.add(format!("esp/{path}"), content);

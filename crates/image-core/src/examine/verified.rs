@@ -92,7 +92,8 @@ pub fn verify(file: &Blob, trust: &Trust, scratch: &Scratch) -> Result<Verified>
         }
     }
     if programs.is_empty() {
-        let what = "there is no UEFI program in it, of which firmware could ask who signed it";
+        let what = "there is no UEFI program in it that can be read, of which firmware could ask \
+                    who signed it";
         return Err(Error::new(ErrorKind::Input, what));
     }
     Ok(Verified { programs })

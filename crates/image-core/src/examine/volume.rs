@@ -4,7 +4,7 @@ use super::{report, signatures, uki};
 use crate::{
     blob::{Blob, Extent},
     error::{During, ErrorKind, Result},
-    formats::{self, fat, gpt, grub, iso9660, xfs},
+    formats::{self, fat, gpt, grub, iso9660, mbr, xfs},
     talos::{
         self, esp,
         meta::{self, MetaValue},
@@ -140,13 +140,21 @@ pub(super) fn iso(file: &Blob, found: &iso9660::Found) -> Result<report::Iso> {
     let mut flaws = Vec::new();
     // An ISO need not be a disk as well.
     let partitions = match gpt::read(file) {
-        Ok(found) => partitions(&found, false, &mut flaws)?,
+        Ok(found) => {
+            flaws.extend(found.flaws.iter().cloned());
+            partitions(&found, false, &mut flaws)?
+        }
+        // What the boot record protects is not there.
+        Err(error) if is_protected(file) => {
+            flaws.push(error.to_string());
+            Vec::new()
+        }
         Err(_) => Vec::new(),
     };
     flaws.extend(boot_record(file, boot_entry_cores(file, found))?);
     flaws.extend(menu(&found.tree, &talos::grub::ISO, "ISO 9660"));
     let esp = match esp_of_iso(file, found) {
-        Some(content) => fat_volume(&content, "EFI system partition", &mut flaws)?,
+        Some(content) => esp_volume(&content, "EFI system partition", &mut flaws)?,
         None => None,
     };
     Ok(report::Iso {
@@ -158,6 +166,12 @@ pub(super) fn iso(file: &Blob, found: &iso9660::Found) -> Result<report::Iso> {
         esp,
         flaws,
     })
+}
+
+/// Whether the boot record says that there is a GUID partition table.
+fn is_protected(file: &Blob) -> bool {
+    let entries = mbr::read(file).unwrap_or_default();
+    entries.iter().any(|entry| entry.kind == mbr::PROTECTIVE)
 }
 
 /// What firmware of a UEFI machine boots of an ISO.
@@ -207,7 +221,8 @@ fn volume(
     flaws: &mut Vec<String>,
 ) -> Result<Option<report::Volume>> {
     if !is_boot(partition) {
-        return fat_volume(&partition.content, of, flaws);
+        let read = if is_esp(partition) { esp_volume } else { fat_volume };
+        return read(&partition.content, of, flaws);
     }
     let read = xfs::read(&partition.content).during(|| of.to_owned());
     let Some(volume) = sound(read, flaws)? else { return Ok(None) };
@@ -231,6 +246,26 @@ fn menu(tree: &Tree, files: &talos::grub::Files, of: &str) -> Option<String> {
     }
     let missing = loads.find(|path| tree.file(path.trim_start_matches('/')).is_none())?;
     wrong(format!("it loads {missing}, which is not there"))
+}
+
+/// Whether firmware looks for a FAT volume in it.
+pub(super) fn is_esp(partition: &gpt::Partition) -> bool {
+    partition.type_guid == talos::partitions::Partition::Efi.type_guid()
+}
+
+/// What is wrong with an EFI system partition in which there is no volume.
+pub(super) fn no_volume(of: &str) -> String {
+    format!("{of}: there is no FAT volume, and firmware starts nothing from it")
+}
+
+/// The FAT volume that an EFI system partition, called `of`, has to be.
+fn esp_volume(content: &Blob, of: &str, flaws: &mut Vec<String>) -> Result<Option<report::Volume>> {
+    let before = flaws.len();
+    let volume = fat_volume(content, of, flaws)?;
+    if volume.is_none() && flaws.len() == before {
+        flaws.push(no_volume(of));
+    }
+    Ok(volume)
 }
 
 /// Whether it is the XFS volume BOOT. Others, of a disk that was in use, hold what is the

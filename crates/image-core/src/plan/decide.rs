@@ -19,7 +19,19 @@ pub(super) struct Decision {
 
 /// Fills the gaps of `profile` and refuses what this version does not make.
 pub(super) fn decide(profile: &Profile) -> Result<Decision> {
-    let target = profile.clone().over_base()?.target()?;
+    let asked = profile.clone().over_base()?;
+    let bootloaders = [
+        asked.output.iso_options.as_ref().and_then(|iso| iso.bootloader),
+        asked.output.image_options.as_ref().and_then(|image| image.bootloader),
+    ];
+    let target = asked.target()?;
+    let other = bootloaders.into_iter().flatten().find(|it| *it != Bootloader::SdBoot);
+    if let Some(other) = other.filter(|_| target.secure_boot) {
+        let what = format!(
+            "bootloader {other}: with Secure Boot systemd-boot alone boots: leave --bootloader out"
+        );
+        return Err(Error::new(ErrorKind::Input, what));
+    }
     check_parts(&target)?;
     check_bootloader(&target)?;
     let mut warnings = Vec::from_iter(check_line(&target)?);

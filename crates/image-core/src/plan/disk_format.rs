@@ -101,7 +101,7 @@ pub(super) fn warnings(image: &DiskImage, asked_options: &str) -> Vec<String> {
         .then(|| format!("disk format {format} has no options: {asked_options:?} changes nothing"));
     let sectors = (*format != profile::DiskFormat::Raw && *sector_size != 512).then(|| {
         format!(
-            "a machine gives a {format} disk sectors of 512 bytes unless it is told otherwise, and \
+            "a machine gives a disk in the format {format} sectors of 512 bytes unless it is told otherwise, and \
              does not boot it then: this one is laid out for sectors of {sector_size}"
         )
     });

@@ -62,9 +62,18 @@ impl Plan {
             profile::Output::Installer => {
                 let base = base_installer
                     .ok_or_else(|| Error::new(ErrorKind::Bug, "no base installer was found"))?;
-                Output::Installer(installer::installer(parts, base, choices.container_format))
+                let format = choices.container_format.unwrap_or_default();
+                Output::Installer(installer::installer(parts, base, format))
             }
         };
+        let format = choices.container_format;
+        if let Some(format) = format.filter(|_| !matches!(output, Output::Installer(_))) {
+            let what = format!(
+                "container format {format}: only an installer is a container image: leave \
+                 --container-format out"
+            );
+            return Err(Error::new(ErrorKind::Input, what));
+        }
         let mut lines = output.cmdlines();
         if let Some(grub) = output.grub() {
             warnings.extend(grub::altered(&arguments.to_string()));

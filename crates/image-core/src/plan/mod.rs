@@ -52,8 +52,8 @@ pub struct Choices {
     pub schematic: Option<VirtualExtension>,
     /// Whose signatures firmware and TPM are to trust.
     pub keys: Keys,
-    /// How an installer is packed.
-    pub container_format: ContainerFormat,
+    /// How an installer is packed, if one is made.
+    pub container_format: Option<ContainerFormat>,
     /// How hard packing tries.
     pub effort: Effort,
     /// The one date in the image, in seconds since 1970-01-01 UTC.

@@ -54,8 +54,9 @@ pub(super) fn signing(target: &Target, keys: &Keys) -> Result<Option<Signing>> {
              --microsoft-db with the files, or leave out includeWellKnownCerts"
         }
         Enrolment::Files(_) if assets.include_well_known_certs || microsoft > 0 => {
-            "Microsoft's certificates can be put into PK, KEK and db where those are made here, \
-             and they are given as files: leave out the files, or the certificates"
+            "Microsoft's certificates go into KEK and db where these are made, and PK.auth, \
+             KEK.auth and db.auth are there as files: give the certificates to `talos-image \
+             keys`, or name the keys without those files"
         }
         _ => return Ok(Some(Signing { signed_by, pcr_key, enrolment })),
     };

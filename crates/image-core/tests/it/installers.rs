@@ -38,6 +38,7 @@ fn build(request: &str, container_format: ContainerFormat) -> image_core::error:
         pcr: Some(pcr::fingerprint(key.public_key())),
         ..Keys::default()
     };
+    let container_format = Some(container_format);
     let choices = Choices { keys, container_format, epoch: 1_700_000_000, ..Choices::default() };
     let profile = Profile::from_yaml(request).unwrap();
     let plan = Plan::new(plan::resolve(&profile, &choices, &sources)?, &choices)?;
@@ -117,6 +118,7 @@ fn a_base_image_that_cannot_be_one_is_named() {
     for (base, kind, says) in [
         ("{imageRef: 'siderolabs/none:1'}", ErrorKind::Source, "siderolabs/none:1"),
         ("{imageRef: 'x', tarballPath: /x.tar}", ErrorKind::Input, "has no configuration"),
+        ("{imageRef: 'siderolabs/hello:1.0.0'}", ErrorKind::Input, "(Entrypoint), and so is no"),
         ("{ociPath: /no/such/layout}", ErrorKind::Input, "/no/such/layout"),
     ] {
         let error = build(&format!("{request}{base}}}"), ContainerFormat::default()).unwrap_err();

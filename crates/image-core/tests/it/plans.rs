@@ -333,8 +333,8 @@ fn a_disk_is_as_long_as_its_format_makes_it_and_told_where_that_may_not_boot() {
         (
             "oracle",
             "diskSectorSize: 4096",
-            "a machine gives a qcow2 disk sectors of 512 bytes unless it is told otherwise, and does \
-             not boot it then: this one is laid out for sectors of 4096",
+            "a machine gives a disk in the format qcow2 sectors of 512 bytes unless it is told \
+             otherwise, and does not boot it then: this one is laid out for sectors of 4096",
         ),
         (
             "vmware",

@@ -104,6 +104,18 @@ fn an_iso_whose_grub_is_damaged_is_told_so() {
         assert!(iso.flaws.iter().any(|flaw| flaw.starts_with(said)), "{said}: {:?}", iso.flaws);
         assert!(iso.esp.is_some() && iso.files.len() == 4);
     }
+    // Nor is it passed over that there is nothing for UEFI, or no table.
+    let Medium::Iso(iso) = examine::describe(&medium).unwrap() else { panic!() };
+    let esp = usize::try_from(iso.boot_entries[1].offset).unwrap();
+    for (at, said) in [
+        (esp, "EFI system partition: there is no FAT volume"),
+        (1024, "the primary table is damaged"),
+    ] {
+        let mut damaged = whole.clone();
+        damaged[at..at + 512].fill(0xa5);
+        let Medium::Iso(iso) = examine::describe(&damaged.into()).unwrap() else { panic!() };
+        assert!(iso.flaws.iter().any(|flaw| flaw.contains(said)), "{said}: {:?}", iso.flaws);
+    }
 }
 
 /// Disks that boot through GRUB, on a BIOS or on UEFI.

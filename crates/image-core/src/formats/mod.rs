@@ -8,6 +8,8 @@ mod der;
 mod error;
 mod format_options;
 mod pipeline;
+#[cfg(test)]
+mod sample;
 mod signed_data;
 
 pub mod authenticode;

@@ -221,6 +221,7 @@ fn feed(input: &Blob, encoder: &mut impl Write, on_bytes: &mut dyn FnMut(u64)) -
 mod tests {
     use super::*;
     use crate::blob::Scratch;
+    use crate::formats::sample::noise;
     use proptest::prelude::*;
 
     const METHODS: [Method; 4] = [
@@ -283,17 +284,6 @@ mod tests {
             assert!(one.len() < content.len() / 4 * 3);
             assert!([0, 2].iter().all(|&n| packed(method, &content, n) == one), "{method:?}");
         }
-    }
-
-    /// Bytes that do not compress.
-    fn noise(len: usize) -> Vec<u8> {
-        let mut state = 1u64;
-        std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            state.to_be_bytes()[0]
-        })
-        .take(len)
-        .collect()
     }
 
     #[test]

@@ -1,7 +1,10 @@
 use super::*;
 use crate::{
     blob::{Blob, Extent, Scratch, Spool},
-    formats::Result,
+    formats::{
+        Result,
+        sample::{noise, text},
+    },
 };
 use proptest::prelude::*;
 
@@ -22,20 +25,6 @@ fn back(file: &Blob, limit: u64) -> Result<Blob> {
 
 fn bytes(blob: &Blob) -> Vec<u8> {
     blob.to_vec(256 << 20).unwrap()
-}
-
-fn text(len: usize) -> Vec<u8> {
-    (0..).flat_map(|n: u32| (n / 3).to_string().into_bytes()).take(len).collect()
-}
-
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 1u64;
-    std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        state.to_be_bytes()[0]
-    })
-    .take(len)
-    .collect()
 }
 
 /// Data of all kinds at odd places in tables 0 and 3, its length no whole grains.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::formats::sample::noise;
 use crate::{
     blob::Scratch,
     formats::compress::{Codec, Decoder, decompress},
@@ -17,16 +18,6 @@ const METHODS: [Method; 5] = [
 /// Text-like bytes that compress, but not to nothing.
 fn text(len: usize) -> Vec<u8> {
     noise(len).iter().map(|&byte| b"etaoin shrdlu\n"[usize::from(byte >> 4) % 14]).collect()
-}
-
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 1u64;
-    std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        state.to_be_bytes()[0]
-    })
-    .take(len)
-    .collect()
 }
 
 fn packed(method: Method, image: &Blob, threads: usize) -> Blob {
